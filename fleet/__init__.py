@@ -1,0 +1,1 @@
+"""The pure vocabulary: devices, metrics, faults and the words for them. No I/O, no clock."""

@@ -1,0 +1,170 @@
+"""Judge one message: what it is, whose it is, and whether it may be stored. Pure.
+
+The caller looks devices up and owns the clock; nothing here waits, reads or logs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from fleet.clock import Shift, check_times, estimate
+from fleet.wire.messages import State, decode_state
+from fleet.wire.reasons import PayloadError, Reason
+from fleet.wire.records import Record, Skipped, decode_record, salvage_identity
+from fleet.wire.topics import Topic, TopicError, UpChannel, parse_topic, shard_of
+
+RECORD_CHANNELS: Final = frozenset({UpChannel.URGENT.value, UpChannel.BULK.value})
+_UP_CHANNELS: Final = frozenset(channel.value for channel in UpChannel)
+
+
+@dataclass(slots=True)
+class DeviceEntry:
+    """What the judge needs of a registered device. `skews` maps a boot to its clock skew in ms."""
+
+    device_no: int
+    device_id: str
+    tenant: str
+    status: str
+    skews: dict[int, int] = field(default_factory=dict)
+
+    def skew_for(self, boot: int | None) -> int | None:
+        """The skew of `boot`; a record that names no boot belongs to the newest one."""
+        if not self.skews:
+            return None
+        return self.skews.get(max(self.skews) if boot is None else boot)
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One delivery as a source hands it over.
+
+    Attributes:
+        received_ms: receipt, milliseconds since 1970 UTC.
+        is_retained: a copy the broker kept; its age is unknown.
+        is_fresh: nothing was queued before it, so receipt tells when it was sent.
+    """
+
+    topic: str
+    payload: bytes
+    content_type: str | None
+    received_ms: int
+    is_retained: bool = False
+    is_fresh: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A record to store, or a `skipped` marker, of a known and active device."""
+
+    device: DeviceEntry
+    record: Record | Skipped
+    shift: Shift | None
+    received_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class StateReport:
+    """A birth or a last will of a known and active device."""
+
+    device: DeviceEntry
+    state: State
+    received_ms: int
+    is_timely: bool
+    """Receipt says when it was sent, so the clock skew can be read off."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A message for quarantine. `identity` is set where the ledger may count it as received."""
+
+    message: Message
+    reason: Reason
+    detail: str
+    tenant: str | None = None
+    device_id: str | None = None
+    device: DeviceEntry | None = None
+    identity: tuple[str, int] | None = None
+
+
+Verdict = Accepted | StateReport | Refused
+LookUp = Callable[[str], DeviceEntry | None]
+
+_STATUS_REASON: Final = {"pending": Reason.PENDING_DEVICE, "revoked": Reason.REVOKED_DEVICE}
+
+
+def judge(message: Message, look_up: LookUp) -> Verdict:
+    """Decide what becomes of one message; every message has exactly one verdict."""
+    try:
+        topic = parse_topic(message.topic)
+    except TopicError as exc:
+        return Refused(message, Reason.UNKNOWN_CHANNEL, str(exc)[:200])
+    device = look_up(topic.device)
+    refusal = _refuse_speaker(message, topic, device)
+    if refusal is not None:
+        return refusal
+    assert device is not None
+    try:
+        return _judge_payload(message, topic, device)
+    except PayloadError as exc:
+        return _refuse_payload(message, topic, device, exc)
+
+
+def _refuse_speaker(message: Message, topic: Topic, device: DeviceEntry | None) -> Refused | None:
+    """Refuse on who speaks and where, before the payload is looked at."""
+
+    def refused(reason: Reason, detail: str) -> Refused:
+        return Refused(message, reason, detail, topic.tenant, topic.device, device)
+
+    if topic.shard != shard_of(topic.device):
+        return refused(Reason.WRONG_SHARD, f"shard should be {shard_of(topic.device):02x}")
+    if device is None:
+        return refused(Reason.UNKNOWN_DEVICE, "not in the registry: fjarrkoll device add")
+    if device.status in _STATUS_REASON:
+        return refused(_STATUS_REASON[device.status], f"the device is {device.status}")
+    if device.tenant != topic.tenant:
+        return refused(Reason.WRONG_TENANT, "the device belongs to another tenant")
+    return None
+
+
+def _judge_payload(message: Message, topic: Topic, device: DeviceEntry) -> Accepted | StateReport:
+    if topic.direction != "up" or topic.channel not in _UP_CHANNELS:
+        raise PayloadError(Reason.UNKNOWN_CHANNEL, f"{topic.direction}/{topic.channel}")
+    if topic.channel in RECORD_CHANNELS:
+        return _judge_record(message, device)
+    if topic.channel == UpChannel.STATE.value:
+        return _judge_state(message, device)
+    raise PayloadError(Reason.NO_DECODER, f"channel {topic.channel} has no decoder yet")
+
+
+def _judge_record(message: Message, device: DeviceEntry) -> Accepted:
+    record = decode_record(message.payload, message.content_type)
+    _check_speaker(record.device, device)
+    if isinstance(record, Skipped):
+        return Accepted(device, record, None, message.received_ms)
+    check_times(record, message.received_ms)
+    skew_ms = device.skew_for(record.boot)
+    shift = estimate(record.at, record.clock, skew_ms, message.received_ms)
+    return Accepted(device, record, shift, message.received_ms)
+
+
+def _judge_state(message: Message, device: DeviceEntry) -> StateReport:
+    state = decode_state(message.payload)
+    _check_speaker(state.device, device)
+    timely = message.is_fresh and not message.is_retained
+    return StateReport(device, state, message.received_ms, timely)
+
+
+def _check_speaker(named: str | None, device: DeviceEntry) -> None:
+    if named is not None and named != device.device_id:
+        raise PayloadError(Reason.IDENTITY_MISMATCH, f"the payload names {named[:80]!r}")
+
+
+def _refuse_payload(
+    message: Message, topic: Topic, device: DeviceEntry, exc: PayloadError
+) -> Refused:
+    identity = None
+    if topic.channel in RECORD_CHANNELS:
+        identity = salvage_identity(message.payload, message.content_type)
+    return Refused(message, exc.reason, exc.detail, topic.tenant, topic.device, device, identity)

@@ -1,0 +1,1 @@
+"""The device contract, version 1: topics, records, state and acknowledgements as pure functions."""

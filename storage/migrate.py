@@ -1,0 +1,87 @@
+"""Bring a database to the schema of this release. Alembic orders it, plain SQL says it."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import Final
+
+import psycopg
+import sqlalchemy
+from alembic import command, op
+from alembic.config import Config
+from sqlalchemy.engine import Connection as AlchemyConnection
+from sqlalchemy.pool import NullPool
+
+from storage.connection import StorageError, redacted
+
+HEAD: Final = "0001"
+_LOCK_KEY: Final = 0x666B_6D69  # "fkmi": one migration at a time
+
+
+def migrate(url: str) -> str:
+    """Migrate to the newest revision and return its name. Safe to call at every start.
+
+    Raises:
+        StorageError: the database does not answer, or the user may not create tables.
+    """
+    engine = sqlalchemy.create_engine(
+        "postgresql+psycopg://",
+        poolclass=NullPool,
+        creator=lambda: psycopg.connect(url, connect_timeout=5),
+    )
+    try:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_KEY})")
+            connection.commit()
+            _upgrade(connection)
+    except (sqlalchemy.exc.DBAPIError, psycopg.Error) as exc:
+        cause = str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
+        raise StorageError(f"cannot migrate {redacted(url)}: {cause}") from exc
+    return HEAD
+
+
+def _upgrade(connection: AlchemyConnection) -> None:
+    config = Config()
+    config.set_main_option("script_location", str(files("storage").joinpath("migrations")))
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    connection.commit()
+
+
+def _migration_sql(name: str) -> str:
+    return files("storage").joinpath("migrations", name).read_text("utf-8")
+
+
+def run_base() -> None:
+    """Revision 0001: the tables, with samples partitioned by what this server offers."""
+    connection = op.get_bind()
+    has_timescale = _has_timescale(connection)
+    text = _migration_sql("0001_base.sql")
+    native = "" if has_timescale else "PARTITION BY RANGE (at)"
+    _run(connection, text.replace("/*partitioning*/", native))
+    _run(connection, _migration_sql(f"0001_{'timescale' if has_timescale else 'native'}.sql"))
+    _run(connection, _migration_sql("0001_grants.sql"))
+
+
+def _has_timescale(connection: AlchemyConnection) -> bool:
+    """Create the extension where it is installed; False where it is not.
+
+    Raises:
+        StorageError: it is installed but not preloaded.
+    """
+    found = connection.exec_driver_sql(
+        "SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"
+    ).first()
+    if found is None:
+        return False
+    loaded = connection.exec_driver_sql("SHOW shared_preload_libraries").scalar_one()
+    if "timescaledb" not in str(loaded):
+        return False
+    connection.exec_driver_sql("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    return True
+
+
+def _run(connection: AlchemyConnection, text: str) -> None:
+    raw = connection.connection.driver_connection
+    assert raw is not None
+    raw.execute(text)
