@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from fleet.clock import Shift, check_times, estimate
+from fleet.clock import ClockQuality, Shift, check_times, estimate
 from fleet.wire.messages import State, decode_state
 from fleet.wire.reasons import PayloadError, Reason
 from fleet.wire.records import Record, Skipped, decode_record, salvage_identity
@@ -27,6 +27,7 @@ class DeviceEntry:
     device_id: str
     tenant: str
     status: str
+    shard: int
     skews: dict[int, int] = field(default_factory=dict)
 
     def skew_for(self, boot: int | None) -> int | None:
@@ -53,26 +54,29 @@ class Message:
     is_retained: bool = False
     is_fresh: bool = True
 
+    @property
+    def is_timely(self) -> bool:
+        """Receipt says when it was sent, so a clock skew can be read off."""
+        return self.is_fresh and not self.is_retained
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
     """A record to store, or a `skipped` marker, of a known and active device."""
 
+    message: Message
     device: DeviceEntry
     record: Record | Skipped
-    shift: Shift | None
-    received_ms: int
+    shift: Shift
 
 
 @dataclass(frozen=True, slots=True)
 class StateReport:
     """A birth or a last will of a known and active device."""
 
+    message: Message
     device: DeviceEntry
     state: State
-    received_ms: int
-    is_timely: bool
-    """Receipt says when it was sent, so the clock skew can be read off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,6 +95,7 @@ class Refused:
 Verdict = Accepted | StateReport | Refused
 LookUp = Callable[[str], DeviceEntry | None]
 
+_NO_SHIFT: Final = Shift(0, ClockQuality.SYNCED)
 _STATUS_REASON: Final = {"pending": Reason.PENDING_DEVICE, "revoked": Reason.REVOKED_DEVICE}
 
 
@@ -117,8 +122,9 @@ def _refuse_speaker(message: Message, topic: Topic, device: DeviceEntry | None) 
     def refused(reason: Reason, detail: str) -> Refused:
         return Refused(message, reason, detail, topic.tenant, topic.device, device)
 
-    if topic.shard != shard_of(topic.device):
-        return refused(Reason.WRONG_SHARD, f"shard should be {shard_of(topic.device):02x}")
+    shard = shard_of(topic.device) if device is None else device.shard
+    if topic.shard != shard:
+        return refused(Reason.WRONG_SHARD, f"shard should be {shard:02x}")
     if device is None:
         return refused(Reason.UNKNOWN_DEVICE, "not in the registry: fjarrkoll device add")
     if device.status in _STATUS_REASON:
@@ -142,18 +148,17 @@ def _judge_record(message: Message, device: DeviceEntry) -> Accepted:
     record = decode_record(message.payload, message.content_type)
     _check_speaker(record.device, device)
     if isinstance(record, Skipped):
-        return Accepted(device, record, None, message.received_ms)
+        return Accepted(message, device, record, _NO_SHIFT)
     check_times(record, message.received_ms)
     skew_ms = device.skew_for(record.boot)
     shift = estimate(record.at, record.clock, skew_ms, message.received_ms)
-    return Accepted(device, record, shift, message.received_ms)
+    return Accepted(message, device, record, shift)
 
 
 def _judge_state(message: Message, device: DeviceEntry) -> StateReport:
     state = decode_state(message.payload)
     _check_speaker(state.device, device)
-    timely = message.is_fresh and not message.is_retained
-    return StateReport(device, state, message.received_ms, timely)
+    return StateReport(message, device, state)
 
 
 def _check_speaker(named: str | None, device: DeviceEntry) -> None:

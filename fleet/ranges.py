@@ -67,6 +67,31 @@ class SeqSet:
         self._starts[first:last] = [low]
         self._ends[first:last] = [high]
 
+    def discard(self, seq: int) -> bool:
+        """Take one number out; tell if it was there."""
+        at = bisect_right(self._starts, seq) - 1
+        if at < 0 or seq > self._ends[at]:
+            return False
+        low, high = self._starts[at], self._ends[at]
+        kept = [part for part in ((low, seq - 1), (seq + 1, high)) if part[0] <= part[1]]
+        self._starts[at : at + 1] = [part[0] for part in kept]
+        self._ends[at : at + 1] = [part[1] for part in kept]
+        return True
+
+    def missing_below(self, limit: int) -> list[tuple[int, int]]:
+        """The ranges of 1 to `limit` - 1 that are not in the set."""
+        found = []
+        after = 1
+        for low, high in self:
+            if after >= limit:
+                break
+            if low > after:
+                found.append((after, min(low, limit) - 1))
+            after = high + 1
+        if after < limit:
+            found.append((after, limit - 1))
+        return found
+
     def contiguous_hi(self) -> int:
         """The largest n with 1..n all present, 0 when 1 is missing."""
         return self._ends[0] if self._starts and self._starts[0] == 1 else 0
@@ -88,16 +113,15 @@ class SeqSet:
 
     def to_sql(self) -> str:
         """Format as an `int8multirange` literal."""
-        return "{" + ",".join(f"[{low},{high}]" for low, high in self) + "}"
+        ranges = zip(self._starts, self._ends, strict=True)
+        return "{" + ",".join([f"[{low},{high}]" for low, high in ranges]) + "}"
 
     @classmethod
     def from_sql(cls, text: str) -> SeqSet:
         """Parse what PostgreSQL prints for an `int8multirange`: `{[1,5),[7,9)}`."""
-        body = text[1:-1]
-        if not body:
-            return cls()
         found = cls()
-        for part in body[1:-1].split("),["):
+        body = text[2:-2]
+        for part in body.split("),[") if body else ():
             low, _, high = part.partition(",")
             found._starts.append(int(low))
             found._ends.append(int(high) - 1)

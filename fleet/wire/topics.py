@@ -13,8 +13,11 @@ SHARD_COUNT: Final = 256
 MAX_PAYLOAD_BYTES: Final = 64 * 1024
 
 _ID = re.compile(r"[A-Za-z0-9_-]{1,64}", re.ASCII)
-_SHARD = re.compile(r"[0-9a-f]{2}", re.ASCII)
-_CHANNEL = re.compile(r"[a-z][a-z0-9_]{0,31}", re.ASCII)
+_TOPIC = re.compile(
+    r"fk/1/([0-9a-f]{2})/([A-Za-z0-9_-]{1,64})/([A-Za-z0-9_-]{1,64})"
+    r"/(up|down)/([a-z][a-z0-9_]{0,31})",
+    re.ASCII,
+)
 
 
 class TopicError(ValueError):
@@ -95,12 +98,8 @@ def parse_topic(text: str) -> Topic:
     Raises:
         TopicError: `text` is outside the grammar.
     """
-    levels = text.split("/")
-    if len(levels) != 7 or levels[0] != "fk" or levels[1] != "1":
+    match = _TOPIC.fullmatch(text)
+    if match is None:
         raise TopicError(f"not a topic of contract version 1: {text[:200]!r}")
-    shard, tenant, device, direction, channel = levels[2:]
-    if direction not in ("up", "down") or not _SHARD.fullmatch(shard):
-        raise TopicError(f"shard or direction is malformed: {text[:200]!r}")
-    if not (is_id(tenant) and is_id(device) and _CHANNEL.fullmatch(channel)):
-        raise TopicError(f"tenant, device or channel is malformed: {text[:200]!r}")
+    shard, tenant, device, direction, channel = match.groups()
     return Topic(int(shard, 16), tenant, device, direction, channel)

@@ -43,6 +43,10 @@ CREATE TABLE device (
 );
 CREATE INDEX device_tenant ON device (tenant_no, id);
 CREATE INDEX device_shard ON device (shard);
+-- Search by the start of what is printed on a device; byte order serves any collation.
+CREATE INDEX device_search_id ON device (lower(id) text_pattern_ops);
+CREATE INDEX device_search_individual ON device (lower(individual_no) text_pattern_ops);
+CREATE INDEX device_search_serial ON device (lower(serial) text_pattern_ops);
 
 -- Workers keep resolved devices in memory; this counter tells them when to forget.
 CREATE TABLE registry_version (
@@ -91,12 +95,16 @@ CREATE TABLE gap (
     asked_at timestamptz,
     closed_at timestamptz,
     closed_as text CONSTRAINT gap_closed_word
-        CHECK (closed_as IN ('received', 'lost_on_device', 'skipped', 'changed')),
+        CHECK (closed_as IN ('received', 'lost_on_device', 'changed')),
     FOREIGN KEY (device_no, epoch) REFERENCES ledger,
     CONSTRAINT gap_not_empty CHECK (low <= high),
     CONSTRAINT gap_closed_whole CHECK ((closed_at IS NULL) = (closed_as IS NULL))
 );
 CREATE UNIQUE INDEX gap_open_once ON gap (device_no, epoch, low) WHERE closed_at IS NULL;
+CREATE INDEX gap_by_device ON gap (device_no, opened_at DESC, gap_no DESC);
+CREATE INDEX gap_open_oldest ON gap (opened_at, gap_no) WHERE closed_at IS NULL;
+CREATE INDEX gap_lost_newest ON gap (closed_at DESC, gap_no DESC)
+    WHERE closed_as = 'lost_on_device';
 
 -- received = stored + duplicate + quarantined, for each way in; `received` is counted at the
 -- door and the others at the outcome, so the equation can fail and is worth checking.
@@ -211,6 +219,7 @@ CREATE TABLE quarantine (
 );
 CREATE INDEX quarantine_by_device ON quarantine (device_id);
 CREATE INDEX quarantine_by_time ON quarantine (last_at DESC, quarantine_no DESC);
+CREATE INDEX quarantine_by_reason ON quarantine (reason, quarantine_no DESC);
 
 -- Work for diagnostics: one row per record with faults, deleted in the transaction that uses it.
 CREATE TABLE inbox (
@@ -299,6 +308,11 @@ CREATE UNIQUE INDEX ticket_one_open_per_cause ON ticket (device_no, cause)
 CREATE INDEX ticket_queue ON ticket (tenant_no, known_at)
     WHERE state NOT IN ('verified', 'closed', 'void');
 CREATE INDEX ticket_by_device ON ticket (device_no, known_at DESC);
+CREATE INDEX ticket_worst_first ON ticket (
+    array_position(ARRAY['critical', 'major', 'minor', 'info'], severity), known_at, ticket_no)
+    WHERE state NOT IN ('verified', 'closed', 'void');
+CREATE INDEX ticket_ended_newest ON ticket (known_at DESC, ticket_no DESC)
+    WHERE state IN ('verified', 'closed', 'void');
 
 CREATE TABLE ticket_event (
     ticket_no bigint NOT NULL REFERENCES ticket,

@@ -1,0 +1,68 @@
+"""Where a reader of a list has come to, as text that means nothing to anyone else."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+from api.problems import ProblemError, invalid
+
+Key = TypeVar("Key")
+_MAX_LENGTH: Final = 400
+
+
+def encode(kind: str, key: tuple[Any, ...]) -> str:
+    """A cursor of the list `kind` at `key`."""
+    parts = [part.isoformat() if isinstance(part, datetime) else part for part in key]
+    text = json.dumps([kind, *parts], separators=(",", ":"))
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def decode(kind: str, cursor: str | None, read: Callable[..., Key]) -> Key | None:
+    """The key in `cursor`, made of its parts by `read`; None for no cursor.
+
+    Raises:
+        ProblemError: 422, it is not a cursor of this list.
+    """
+    if not cursor:
+        return None
+    try:
+        if len(cursor) > _MAX_LENGTH:
+            raise ValueError("too long")
+        padded = cursor + "=" * (-len(cursor) % 4)
+        found, *parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        if found != kind:
+            raise ValueError("another list's cursor")
+        return read(*parts)
+    except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as exc:
+        raise _not_a_cursor() from exc
+
+
+def _not_a_cursor() -> ProblemError:
+    return invalid("query.cursor", "is not a cursor of this list; start again without it")
+
+
+def read_text(text: Any) -> str:
+    """A part that must be text without NUL."""
+    if not isinstance(text, str) or "\0" in text or not text.isprintable():
+        raise ValueError("not text")
+    return text
+
+
+def read_number(number: Any) -> int:
+    """A part that must be a whole number that the database can hold."""
+    if isinstance(number, bool) or not isinstance(number, int) or not -(2**31) <= number < 2**63:
+        raise ValueError("not a number")
+    return number
+
+
+def read_instant(text: Any) -> datetime:
+    """A part that must be an instant with an offset."""
+    instant = datetime.fromisoformat(read_text(text))
+    if instant.tzinfo is None:
+        raise ValueError("no offset")
+    return instant

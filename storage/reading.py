@@ -1,0 +1,591 @@
+"""What the API reads: typed rows from named queries. Functions take a connection, never commit."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg import sql
+from psycopg.rows import class_row
+from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
+
+from fleet.ranges import SeqSet
+from storage.connection import Connection, DatabaseDownError, translated
+from storage.queries import load_queries
+
+ROLE: Final = "fjarrkoll_api"
+STATEMENT_TIMEOUT_MS: Final = 10_000
+COUNT_LIMIT: Final = 100_000
+_AT_END: Final = 2**63 - 1
+_SQL: Final = load_queries("reading.sql")
+
+Row = TypeVar("Row")
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRow:
+    """A device and what is known of it now; what it says at birth is None before that."""
+
+    device_no: int
+    id: str
+    tenant_id: str
+    centre_name: str | None
+    model_id: str
+    device_class: str
+    maker: str
+    model_name: str
+    status: str
+    serial: str | None
+    individual_no: str | None
+    created_at: datetime
+    is_online: bool | None
+    clock: str | None
+    skew_ms: int | None
+    fw: str | None
+    hw: str | None
+    boot: int | None
+    born_at: datetime | None
+    changed_at: datetime | None
+    last_contact_at: datetime | None
+    open_ticket_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class LatestRow:
+    metric: str
+    at: datetime
+    value: float
+
+
+@dataclass(frozen=True, slots=True)
+class SampleRow:
+    """`clock` is a `fleet.clock.ClockQuality`."""
+
+    at: datetime
+    value: float
+    clock: int
+
+
+@dataclass(frozen=True, slots=True)
+class HourRow:
+    at: datetime
+    sample_n: int
+    min: float
+    max: float
+    sum: float
+    last: float
+
+
+@dataclass(frozen=True, slots=True)
+class FaultRow:
+    """One fault as reported. `at` is estimated; `device_at` is set where the device differed."""
+
+    epoch: str
+    seq: int
+    idx: int
+    system: str
+    code: str
+    state: str
+    count: int | None
+    at: datetime
+    device_at: datetime | None
+    received_at: datetime
+    clock: int
+    ctx: Mapping[str, Any] | None
+
+
+@dataclass(frozen=True, slots=True)
+class TicketRow:
+    ticket_no: int
+    device_id: str
+    individual_no: str | None
+    model_id: str
+    device_class: str
+    maker: str
+    model_name: str
+    centre_name: str | None
+    cause: str
+    state: str
+    order_kind: str
+    severity: str
+    usability: str
+    fixer: str
+    component: str
+    title_sv: str
+    title_en: str
+    started_at: datetime
+    known_at: datetime
+    updated_at: datetime
+    version: int
+
+
+@dataclass(frozen=True, slots=True)
+class WholeTicketRow(TicketRow):
+    device_no: int
+    body_sv: str
+    body_en: str
+
+
+@dataclass(frozen=True, slots=True)
+class TicketEventRow:
+    event_no: int
+    at: datetime
+    kind: str
+    who: str
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class EpisodeRow:
+    episode_no: int
+    system: str
+    code: str
+    started_at: datetime
+    last_at: datetime
+    ended_at: datetime | None
+    raised_n: int
+    cleared_n: int
+    logged_n: int
+    first_received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class IntakeTotalRow:
+    """The loss equation of one way in."""
+
+    source: str
+    received_n: int
+    stored_n: int
+    duplicate_n: int
+    quarantined_n: int
+    state_n: int
+    updated_at: datetime
+
+    @property
+    def accounted_n(self) -> int:
+        return self.stored_n + self.duplicate_n + self.quarantined_n
+
+    @property
+    def holds(self) -> bool:
+        return self.received_n == self.accounted_n
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineTotalRow:
+    reason: str
+    message_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerRow:
+    """`received` and `lost` as PostgreSQL prints a multirange; see `fleet.ranges`."""
+
+    epoch: str
+    received: str
+    lost: str
+    received_n: int
+    stored_n: int
+    duplicate_n: int
+    quarantined_n: int
+    is_gapped: bool
+    first_at: datetime
+    last_at: datetime
+
+    def settled(self) -> SeqSet:
+        return SeqSet.from_sql(self.received)
+
+    def missing(self) -> list[tuple[int, int]]:
+        return self.settled().gaps()
+
+    @property
+    def holds(self) -> bool:
+        return self.received_n == self.stored_n + self.duplicate_n + self.quarantined_n
+
+
+@dataclass(frozen=True, slots=True)
+class GapRow:
+    """Records `low` to `high` are missing, ends included; open while `closed_at` is None."""
+
+    gap_no: int
+    device_id: str
+    epoch: str
+    low: int
+    high: int
+    opened_at: datetime
+    asked_n: int
+    asked_at: datetime | None
+    closed_at: datetime | None
+    closed_as: str | None
+
+    @property
+    def record_n(self) -> int:
+        return self.high - self.low + 1
+
+
+@dataclass(frozen=True, slots=True)
+class GapCounts:
+    open_n: int
+    missing_n: int
+    lost_n: int
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineRow:
+    """`payload` is the first 4,096 bytes of `payload_size`."""
+
+    quarantine_no: int
+    reason: str
+    detail: str
+    topic: bytes
+    tenant_id: str | None
+    device_id: str | None
+    content_type: str | None
+    payload: bytes
+    payload_size: int
+    epoch: str | None
+    seq: int | None
+    message_n: int
+    received_at: datetime
+    last_at: datetime
+    replayed_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BacklogRow:
+    """What waits; a count above `COUNT_LIMIT` means that or more."""
+
+    dirty_hour_n: int
+    dirty_oldest_at: datetime | None
+    inbox_n: int
+    inbox_oldest_at: datetime | None
+    outbox_n: int
+    slots_held_n: int
+    slot_n: int
+
+
+class ReadingPool:
+    """A bounded pool of connections that only have the API's rights."""
+
+    def __init__(self, url: str, size: int, wait_s: float) -> None:
+        self._pool: ConnectionPool[Connection] = ConnectionPool(
+            url,
+            min_size=1,
+            max_size=size,
+            timeout=wait_s,
+            max_waiting=size * 8,
+            reconnect_timeout=5,  # then the next caller tries again, so it heals within seconds
+            kwargs={"application_name": "fjarrkoll-api", "connect_timeout": 5},
+            configure=_configure,
+            check=ConnectionPool.check_connection,
+            open=False,
+        )
+
+    def open(self) -> None:
+        """Start connecting; does not wait, so that the process can say that it is not ready."""
+        self._pool.open(wait=False)
+
+    def close(self) -> None:
+        self._pool.close(timeout=5)
+
+    def stats(self) -> Mapping[str, int]:
+        return self._pool.get_stats()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """One read-only transaction with one view of the data.
+
+        Raises:
+            DatabaseDownError: no connection in time, or the database gave up.
+        """
+        with self._borrow() as conn:
+            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            yield conn
+
+    def prove_commit(self) -> None:
+        """Commit something small.
+
+        Raises:
+            DatabaseDownError: the database does not answer, or cannot commit.
+        """
+        with self._borrow() as conn:
+            row = conn.execute(_SQL["prove_commit"]).fetchone()
+            conn.commit()
+        if row is None or row[1] != "off":
+            raise DatabaseDownError("the database is read-only")
+
+    @contextmanager
+    def _borrow(self) -> Iterator[Connection]:
+        try:
+            with self._pool.connection() as conn:
+                yield conn
+                conn.rollback()
+        except (PoolTimeout, PoolClosed) as exc:
+            raise DatabaseDownError(f"no connection: {exc}") from exc
+        except psycopg.Error as exc:
+            raise translated(exc) from exc
+
+
+def _configure(conn: Connection) -> None:
+    """Take the API's role and short waits. No prepared statements: plans must see the values."""
+    conn.prepare_threshold = None
+    conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(ROLE)))
+    conn.execute("SET timezone = 'UTC'")
+    timeout = sql.SQL("SET {} = {}")
+    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
+        conn.execute(timeout.format(sql.Identifier(name), sql.Literal(STATEMENT_TIMEOUT_MS)))
+    conn.commit()
+
+
+def _all(conn: Connection, kind: type[Row], name: str, **values: object) -> list[Row]:
+    with conn.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(_SQL[name], values).fetchall()
+
+
+def _one(conn: Connection, kind: type[Row], name: str, **values: object) -> Row | None:
+    with conn.cursor(row_factory=class_row(kind)) as cursor:
+        return cursor.execute(_SQL[name], values).fetchone()
+
+
+def _number(conn: Connection, name: str, **values: object) -> int | None:
+    row = conn.execute(_SQL[name], values).fetchone()
+    return None if row is None else int(row[0])
+
+
+def devices(conn: Connection, after: str, limit: int, search: str | None = None) -> list[DeviceRow]:
+    """The next devices by id; `search` is the start of an id, individual number or serial."""
+    if search:
+        low = search.lower()
+        name, values = "pick_devices_matching", {"low": low, "high": low + chr(0x10FFFF)}
+    else:
+        name, values = "pick_devices", {}
+    picked = conn.execute(_SQL[name], {"after": after, "limit": limit, **values}).fetchall()
+    return _devices_by_no(conn, [number for (number,) in picked])
+
+
+def device(conn: Connection, device_id: str) -> DeviceRow | None:
+    number = _number(conn, "device_no_of", device_id=device_id)
+    if number is None:
+        return None
+    return _devices_by_no(conn, [number])[0]
+
+
+def _devices_by_no(conn: Connection, numbers: Sequence[int]) -> list[DeviceRow]:
+    return _all(conn, DeviceRow, "devices_by_no", device_nos=list(numbers))
+
+
+def device_no(conn: Connection, device_id: str) -> int | None:
+    return _number(conn, "device_no_of", device_id=device_id)
+
+
+def latest_values(conn: Connection, device_no: int) -> list[LatestRow]:
+    return _all(conn, LatestRow, "latest_values", device_no=device_no)
+
+
+def metric_no(conn: Connection, metric: str) -> int | None:
+    return _number(conn, "metric_no_of", metric=metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A half-open range of time."""
+
+    low: datetime
+    high: datetime
+
+
+def raw_samples(
+    conn: Connection, device_no: int, metric_no: int, span: Span, limit: int
+) -> list[SampleRow]:
+    """Oldest first. `limit` + 1 rows mean that there are too many."""
+    return _all(
+        conn,
+        SampleRow,
+        "raw_samples",
+        device_no=device_no,
+        metric_no=metric_no,
+        low=span.low,
+        high=span.high,
+        limit=limit + 1,
+    )
+
+
+def hourly_samples(
+    conn: Connection, device_no: int, metric_no: int, span: Span, limit: int
+) -> list[HourRow]:
+    """Oldest first. `limit` + 1 rows mean that there are too many."""
+    return _all(
+        conn,
+        HourRow,
+        "hourly_samples",
+        device_no=device_no,
+        metric_no=metric_no,
+        low=span.low,
+        high=span.high,
+        limit=limit + 1,
+    )
+
+
+FaultKey = tuple[datetime, str, int, int]
+
+
+def faults(
+    conn: Connection, device_no: int, span: Span, limit: int, after: FaultKey | None = None
+) -> list[FaultRow]:
+    """Newest first; `after` is the (at, epoch, seq, idx) of the last one seen."""
+    at, epoch, seq, idx = after or (span.high, "", 0, 0)
+    return _all(
+        conn,
+        FaultRow,
+        "faults",
+        device_no=device_no,
+        low=span.low,
+        high=span.high,
+        after_at=at,
+        after_epoch=epoch,
+        after_seq=seq,
+        after_idx=idx,
+        limit=limit,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class TicketFilter:
+    """None lets everything through."""
+
+    state: str | None = None
+    severity: str | None = None
+    device_no: int | None = None
+
+
+OpenKey = tuple[int, datetime, int]
+EndedKey = tuple[datetime, int]
+SEVERITIES: Final = ("critical", "major", "minor", "info")
+ENDED_STATES: Final = ("verified", "closed", "void")
+_EVER: Final = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+_FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
+
+
+def open_key(row: TicketRow) -> OpenKey:
+    return SEVERITIES.index(row.severity) + 1, row.known_at, row.ticket_no
+
+
+def open_tickets(
+    conn: Connection, wanted: TicketFilter, limit: int, after: OpenKey | None = None
+) -> list[TicketRow]:
+    """The worst and oldest first."""
+    rank, at, number = after or (0, _FIRST, 0)
+    return _all(
+        conn,
+        TicketRow,
+        "open_tickets",
+        state=wanted.state,
+        severity=wanted.severity,
+        device_no=wanted.device_no,
+        after_rank=rank,
+        after_at=at,
+        after_no=number,
+        limit=limit,
+    )
+
+
+def ended_tickets(
+    conn: Connection, wanted: TicketFilter, limit: int, after: EndedKey | None = None
+) -> list[TicketRow]:
+    """The newest first."""
+    at, number = after or (_EVER, 0)
+    return _all(
+        conn,
+        TicketRow,
+        "ended_tickets",
+        state=wanted.state,
+        severity=wanted.severity,
+        device_no=wanted.device_no,
+        after_at=at,
+        after_no=number,
+        limit=limit,
+    )
+
+
+def open_ticket_counts(conn: Connection) -> dict[str, int]:
+    """Severity → number of open tickets."""
+    rows = conn.execute(_SQL["open_ticket_counts"]).fetchall()
+    return {str(severity): int(count) for severity, count in rows}
+
+
+def ticket(conn: Connection, ticket_no: int) -> WholeTicketRow | None:
+    return _one(conn, WholeTicketRow, "ticket", ticket_no=ticket_no)
+
+
+def ticket_events(conn: Connection, ticket_no: int) -> list[TicketEventRow]:
+    return _all(conn, TicketEventRow, "ticket_events", ticket_no=ticket_no)
+
+
+def ticket_episodes(conn: Connection, ticket_no: int) -> list[EpisodeRow]:
+    return _all(conn, EpisodeRow, "ticket_episodes", ticket_no=ticket_no)
+
+
+def ticket_faults(conn: Connection, ticket_no: int, limit: int) -> list[FaultRow]:
+    return _all(conn, FaultRow, "ticket_faults", ticket_no=ticket_no, limit=limit)
+
+
+def intake_totals(conn: Connection) -> list[IntakeTotalRow]:
+    return _all(conn, IntakeTotalRow, "intake_totals")
+
+
+def quarantine_totals(conn: Connection) -> list[QuarantineTotalRow]:
+    return _all(conn, QuarantineTotalRow, "quarantine_totals")
+
+
+def ledgers_of(conn: Connection, device_no: int) -> list[LedgerRow]:
+    return _all(conn, LedgerRow, "ledgers_of", device_no=device_no)
+
+
+def gaps_of(conn: Connection, device_no: int, limit: int) -> list[GapRow]:
+    return _all(conn, GapRow, "gaps_of", device_no=device_no, limit=limit)
+
+
+def open_gaps(conn: Connection, limit: int) -> list[GapRow]:
+    return _all(conn, GapRow, "open_gaps", limit=limit)
+
+
+def lost_gaps(conn: Connection, limit: int) -> list[GapRow]:
+    return _all(conn, GapRow, "lost_gaps", limit=limit)
+
+
+def gap_counts(conn: Connection, since: datetime) -> GapCounts:
+    counts = _one(conn, GapCounts, "gap_counts", since=since)
+    assert counts is not None, "a query of totals always has one row"
+    return counts
+
+
+@dataclass(frozen=True, slots=True)
+class QuarantineFilter:
+    """None lets everything through."""
+
+    reason: str | None = None
+    device_id: str | None = None
+
+
+def quarantined(
+    conn: Connection, wanted: QuarantineFilter, limit: int, before_no: int | None = None
+) -> list[QuarantineRow]:
+    """The newest first, by first receipt: redelivery does not move a row."""
+    return _all(
+        conn,
+        QuarantineRow,
+        "quarantined",
+        reason=wanted.reason,
+        device_id=wanted.device_id,
+        before_no=_AT_END if before_no is None else before_no,
+        limit=limit,
+    )
+
+
+def backlog(conn: Connection) -> BacklogRow:
+    found = _one(conn, BacklogRow, "backlog", limit=COUNT_LIMIT)
+    assert found is not None, "a query of totals always has one row"
+    return found

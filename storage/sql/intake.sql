@@ -1,0 +1,189 @@
+-- name: registry_version
+-- What the resolved devices in memory are checked against, once a batch.
+SELECT version FROM registry_version;
+
+-- name: resolve_devices
+-- The devices that a batch speaks of and this process has not met yet.
+SELECT device.id, device.device_no, tenant.id, device.status, device.shard
+FROM device JOIN tenant USING (tenant_no)
+WHERE device.id = ANY(%(ids)s);
+
+-- name: skewed_boots
+-- Clock skews worth correcting, of the devices in a batch; nearly always none.
+SELECT device_no, boot, skew_ms FROM device_boot
+WHERE device_no = ANY(%(devices)s::int[]) AND (skew_ms > 30000 OR skew_ms < -30000);
+
+-- name: catalogued_metrics
+-- Numbers of the metrics that every tenant may use.
+SELECT name, metric_no FROM metric WHERE is_catalogued;
+
+-- name: tenant_metrics
+-- Numbers of the metrics outside the catalogue that a tenant's devices already use.
+SELECT metric.name, metric_no
+FROM tenant_metric JOIN metric USING (metric_no) JOIN tenant USING (tenant_no)
+WHERE tenant.id = %(tenant)s;
+
+-- name: lock_tenant_metrics
+-- One registration at a time per tenant, so that the limit holds under races.
+SELECT tenant_no, pg_advisory_xact_lock(hashtext('tenant_metric'), tenant_no)
+FROM tenant WHERE id = %(tenant)s;
+
+-- name: add_metrics
+-- Give numbers to metric names that nobody used before.
+INSERT INTO metric (name) SELECT unnest(%(names)s::text[]) ON CONFLICT (name) DO NOTHING;
+
+-- name: add_tenant_metrics
+-- Note that this tenant uses these names; the per-tenant limit counts the rows.
+INSERT INTO tenant_metric (tenant_no, metric_no)
+SELECT %(tenant_no)s, metric_no FROM metric WHERE name = ANY(%(names)s)
+ON CONFLICT DO NOTHING;
+
+-- name: ensure_partition
+-- Make the month that a sample falls in; a hypertable needs nothing.
+SELECT ensure_sample_partition(%(month)s::date);
+
+-- name: hold_slots
+-- Prove that the slots of a batch are still ours, and keep them ours until COMMIT.
+SELECT slot.slot FROM ingest_slot AS slot
+JOIN unnest(%(slots)s::smallint[], %(fences)s::bigint[]) AS held (slot, fence) USING (slot, fence)
+ORDER BY slot.slot FOR SHARE OF slot;
+
+-- name: known_epochs
+-- All epochs of devices that report their state: old epochs' gaps are closed by it.
+SELECT device_no, epoch FROM ledger WHERE device_no = ANY(%(devices)s::int[]);
+
+-- name: lock_ledger
+-- Lock the ledger rows of a batch, in one order everywhere so that lanes never deadlock.
+SELECT ledger.device_no, ledger.epoch, ledger.received::text, ledger.lost::text
+FROM ledger
+JOIN unnest(%(devices)s::int[], %(epochs)s::text[]) AS wanted (device_no, epoch)
+    USING (device_no, epoch)
+ORDER BY ledger.device_no, ledger.epoch
+FOR UPDATE OF ledger;
+
+-- name: open_ledger
+-- First sight of an epoch: an empty row, which the caller then locks like any other.
+INSERT INTO ledger (device_no, epoch, first_at, last_at)
+SELECT device_no, epoch, %(at)s, %(at)s
+FROM unnest(%(devices)s::int[], %(epochs)s::text[]) AS wanted (device_no, epoch)
+ORDER BY device_no, epoch
+ON CONFLICT (device_no, epoch) DO NOTHING;
+
+-- name: write_ledger
+-- What the batch changed: settled ranges, counters, and whether a gap is open.
+UPDATE ledger SET
+    received = changed.received::int8multirange,
+    lost = changed.lost::int8multirange,
+    is_gapped = changed.is_gapped,
+    received_n = ledger.received_n + changed.received_n,
+    stored_n = ledger.stored_n + changed.stored_n,
+    duplicate_n = ledger.duplicate_n + changed.duplicate_n,
+    quarantined_n = ledger.quarantined_n + changed.quarantined_n,
+    last_at = GREATEST(ledger.last_at, %(at)s)
+FROM unnest(
+    %(devices)s::int[], %(epochs)s::text[], %(received)s::text[], %(lost)s::text[],
+    %(gapped)s::boolean[], %(received_n)s::int[], %(stored_n)s::int[],
+    %(duplicate_n)s::int[], %(quarantined_n)s::int[]
+) AS changed (
+    device_no, epoch, received, lost, is_gapped, received_n, stored_n, duplicate_n, quarantined_n
+)
+WHERE ledger.device_no = changed.device_no AND ledger.epoch = changed.epoch;
+
+-- name: copy_samples
+-- New samples; the ledger has already said that they are new.
+COPY sample (at, received_at, device_no, clock, device_at, metric_no, value)
+FROM STDIN (FORMAT BINARY);
+
+-- name: copy_dirty_hours
+-- Hours whose rollup must be made again.
+COPY dirty_hour (hour, device_no) FROM STDIN (FORMAT BINARY);
+
+-- name: insert_faults
+-- The fault codes of new records.
+INSERT INTO fault_event (device_no, epoch, seq, idx, system, code, state, count,
+    at, device_at, received_at, clock, ctx)
+SELECT * FROM unnest(
+    %(device_no)s::int[], %(epoch)s::text[], %(seq)s::bigint[], %(idx)s::smallint[],
+    %(system)s::text[], %(code)s::text[], %(state)s::text[], %(count)s::int[],
+    %(at)s::timestamptz[], %(device_at)s::timestamptz[], %(received_at)s::timestamptz[],
+    %(clock)s::smallint[], %(ctx)s::jsonb[]
+);
+
+-- name: insert_inbox
+-- One piece of work for diagnostics per record with faults.
+INSERT INTO inbox (device_no, epoch, seq, received_at)
+SELECT * FROM unnest(
+    %(device_no)s::int[], %(epoch)s::text[], %(seq)s::bigint[], %(received_at)s::timestamptz[]
+);
+
+-- name: kept_in_quarantine
+-- How much quarantine already keeps of these devices: the quota counts rows, not messages.
+SELECT device_id, count(*) FROM quarantine
+WHERE device_id = ANY(%(devices)s) GROUP BY device_id;
+
+-- name: quarantine_is_full
+-- The whole quarantine has a limit too; beyond it messages are counted and not kept.
+SELECT count(*) >= %(limit)s FROM (SELECT 1 FROM quarantine LIMIT %(limit)s) AS kept;
+
+-- name: insert_quarantine
+-- Keep refused messages; the same bytes on the same topic only count up.
+INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, content_type,
+    payload, payload_size, epoch, seq, message_n, received_at, last_at)
+SELECT * FROM unnest(
+    %(digest)s::bytea[], %(reason)s::text[], %(detail)s::text[], %(topic)s::bytea[],
+    %(tenant_id)s::text[], %(device_id)s::text[], %(content_type)s::text[],
+    %(payload)s::bytea[], %(payload_size)s::int[], %(epoch)s::text[], %(seq)s::bigint[],
+    %(message_n)s::bigint[], %(received_at)s::timestamptz[], %(last_at)s::timestamptz[]
+)
+ON CONFLICT (digest) DO UPDATE SET
+    message_n = quarantine.message_n + EXCLUDED.message_n,
+    last_at = GREATEST(quarantine.last_at, EXCLUDED.last_at);
+
+-- name: count_quarantine
+-- Every quarantined message counts, kept or not.
+INSERT INTO quarantine_total (reason, message_n)
+SELECT reason, message_n FROM unnest(%(reasons)s::text[], %(counts)s::bigint[])
+    AS counted (reason, message_n) ORDER BY reason
+ON CONFLICT (reason) DO UPDATE
+    SET message_n = quarantine_total.message_n + EXCLUDED.message_n;
+
+-- name: count_intake
+-- The loss equation, per way in.
+INSERT INTO intake_total AS total
+    (source, received_n, stored_n, duplicate_n, quarantined_n, state_n)
+VALUES (%(source)s, %(received)s, %(stored)s, %(duplicate)s, %(quarantined)s, %(state)s)
+ON CONFLICT (source) DO UPDATE SET
+    received_n = total.received_n + EXCLUDED.received_n,
+    stored_n = total.stored_n + EXCLUDED.stored_n,
+    duplicate_n = total.duplicate_n + EXCLUDED.duplicate_n,
+    quarantined_n = total.quarantined_n + EXCLUDED.quarantined_n,
+    state_n = total.state_n + EXCLUDED.state_n,
+    updated_at = now();
+
+-- name: write_birth
+-- A birth replaces what is known of this boot or an older one.
+INSERT INTO device_state AS known (device_no, is_online, boot, epoch, clock, skew_ms, model, hw,
+    fw, oldest_seq, next_seq, born_at, changed_at)
+VALUES (%(device_no)s, true, %(boot)s, %(epoch)s, %(clock)s, %(skew_ms)s, %(model)s, %(hw)s,
+    %(fw)s, %(oldest_seq)s, %(next_seq)s, %(at)s, %(at)s)
+ON CONFLICT (device_no) DO UPDATE SET
+    is_online = true, boot = EXCLUDED.boot, epoch = EXCLUDED.epoch, clock = EXCLUDED.clock,
+    skew_ms = COALESCE(EXCLUDED.skew_ms, known.skew_ms), model = EXCLUDED.model,
+    hw = EXCLUDED.hw, fw = EXCLUDED.fw, oldest_seq = EXCLUDED.oldest_seq,
+    next_seq = EXCLUDED.next_seq, born_at = EXCLUDED.born_at, changed_at = EXCLUDED.changed_at
+WHERE known.boot <= EXCLUDED.boot AND (%(is_timely)s OR known.boot < EXCLUDED.boot);
+
+-- name: write_will
+-- A last will, or a goodbye. One whose boot is older than the newest birth is ignored.
+INSERT INTO device_state AS known (device_no, is_online, boot, changed_at)
+VALUES (%(device_no)s, false, %(boot)s, %(at)s)
+ON CONFLICT (device_no) DO UPDATE SET
+    is_online = false, boot = EXCLUDED.boot, changed_at = EXCLUDED.changed_at
+WHERE known.boot <= EXCLUDED.boot AND (%(is_timely)s OR known.boot < EXCLUDED.boot);
+
+-- name: write_boot
+-- The skew of a boot is the largest seen: a delay on the way only makes it smaller.
+INSERT INTO device_boot AS known (device_no, boot, skew_ms, born_at)
+VALUES (%(device_no)s, %(boot)s, %(skew_ms)s, %(at)s)
+ON CONFLICT (device_no, boot) DO UPDATE
+    SET skew_ms = GREATEST(known.skew_ms, EXCLUDED.skew_ms);

@@ -1,0 +1,251 @@
+-- name: pick_devices
+-- The next devices by id, after a given one.
+SELECT device_no FROM device
+WHERE id > %(after)s::text
+ORDER BY id
+LIMIT %(limit)s::int;
+
+-- name: pick_devices_matching
+-- The next devices whose id, individual number or serial starts with a text, in lower case.
+-- Ranges in byte order instead of LIKE, so that any plan can use the indexes.
+SELECT device_no FROM device
+WHERE ((lower(id) ~>=~ %(low)s::text AND lower(id) ~<~ %(high)s::text)
+    OR (lower(individual_no) ~>=~ %(low)s::text AND lower(individual_no) ~<~ %(high)s::text)
+    OR (lower(serial) ~>=~ %(low)s::text AND lower(serial) ~<~ %(high)s::text))
+    AND id > %(after)s::text
+ORDER BY id
+LIMIT %(limit)s::int;
+
+-- name: device_no_of
+-- The number of one device.
+SELECT device_no FROM device WHERE id = %(device_id)s::text;
+
+-- name: devices_by_no
+-- Devices with what is known of them now, by id.
+SELECT d.device_no, d.id, t.id AS tenant_id, c.name AS centre_name, d.model_id, m.device_class,
+    m.maker, m.name AS model_name, d.status, d.serial, d.individual_no, d.created_at,
+    s.is_online, s.clock, s.skew_ms, s.fw, s.hw, s.boot, s.born_at, s.changed_at,
+    greatest(s.changed_at, (SELECT max(l.last_at) FROM ledger l WHERE l.device_no = d.device_no))
+        AS last_contact_at,
+    (SELECT count(*) FROM ticket k WHERE k.device_no = d.device_no
+        AND k.state NOT IN ('verified', 'closed', 'void')) AS open_ticket_n
+FROM device d
+JOIN tenant t ON t.tenant_no = d.tenant_no
+JOIN model m ON m.id = d.model_id
+LEFT JOIN centre c ON c.centre_no = d.centre_no
+LEFT JOIN device_state s ON s.device_no = d.device_no
+WHERE d.device_no = ANY(%(device_nos)s::int[])
+ORDER BY d.id;
+
+-- name: latest_values
+-- The newest value of every metric of one device.
+SELECT m.name AS metric, l.at, l.value
+FROM latest l JOIN metric m ON m.metric_no = l.metric_no
+WHERE l.device_no = %(device_no)s::int
+ORDER BY m.name
+LIMIT 1000;
+
+-- name: metric_no_of
+-- The number of one metric.
+SELECT metric_no FROM metric WHERE name = %(metric)s::text;
+
+-- name: raw_samples
+-- Samples of one metric in a half-open range, oldest first; one more than allowed tells too many.
+SELECT at, value, clock FROM sample
+WHERE device_no = %(device_no)s::int AND metric_no = %(metric_no)s::int
+    AND at >= %(low)s::timestamptz AND at < %(high)s::timestamptz
+ORDER BY at
+LIMIT %(limit)s::int;
+
+-- name: hourly_samples
+-- Hourly rollups of one metric in a half-open range, oldest first.
+SELECT hour AS at, sample_n, min, max, sum, last FROM rollup_hour
+WHERE device_no = %(device_no)s::int AND metric_no = %(metric_no)s::int
+    AND hour >= %(low)s::timestamptz AND hour < %(high)s::timestamptz
+ORDER BY hour
+LIMIT %(limit)s::int;
+
+-- name: faults
+-- The faults one device reported in a range, newest first, after a given one.
+SELECT epoch, seq, idx, system, code, state, count, at, device_at, received_at, clock, ctx
+FROM fault_event
+WHERE device_no = %(device_no)s::int
+    AND at >= %(low)s::timestamptz AND at < %(high)s::timestamptz
+    AND (at, epoch, seq, idx)
+        < (%(after_at)s::timestamptz, %(after_epoch)s::text, %(after_seq)s::bigint,
+            %(after_idx)s::int)
+ORDER BY at DESC, epoch DESC, seq DESC, idx DESC
+LIMIT %(limit)s::int;
+
+-- name: open_tickets
+-- Open tickets, the worst and oldest first, after a given one.
+SELECT k.ticket_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class, m.maker,
+    m.name AS model_name, c.name AS centre_name, k.cause, k.state, k.order_kind, k.severity,
+    k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.started_at, k.known_at,
+    k.updated_at, k.version
+FROM ticket k
+JOIN device d ON d.device_no = k.device_no
+JOIN model m ON m.id = d.model_id
+LEFT JOIN centre c ON c.centre_no = d.centre_no
+WHERE k.state NOT IN ('verified', 'closed', 'void')
+    AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
+    AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
+    AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
+    AND (array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity), k.known_at,
+            k.ticket_no)
+        > (%(after_rank)s::int, %(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity), k.known_at,
+    k.ticket_no
+LIMIT %(limit)s::int;
+
+-- name: ended_tickets
+-- Tickets that are over, the newest first, after a given one.
+SELECT k.ticket_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class, m.maker,
+    m.name AS model_name, c.name AS centre_name, k.cause, k.state, k.order_kind, k.severity,
+    k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.started_at, k.known_at,
+    k.updated_at, k.version
+FROM ticket k
+JOIN device d ON d.device_no = k.device_no
+JOIN model m ON m.id = d.model_id
+LEFT JOIN centre c ON c.centre_no = d.centre_no
+WHERE k.state IN ('verified', 'closed', 'void')
+    AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
+    AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
+    AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
+    AND (k.known_at, k.ticket_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY k.known_at DESC, k.ticket_no DESC
+LIMIT %(limit)s::int;
+
+-- name: open_ticket_counts
+-- How many tickets are open, by severity.
+SELECT severity, count(*) AS ticket_n FROM ticket
+WHERE state NOT IN ('verified', 'closed', 'void')
+GROUP BY severity;
+
+-- name: ticket
+-- One ticket whole.
+SELECT k.ticket_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class, m.maker,
+    m.name AS model_name, c.name AS centre_name, k.cause, k.state, k.order_kind, k.severity,
+    k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.started_at, k.known_at,
+    k.updated_at, k.version, k.device_no, k.body_sv, k.body_en
+FROM ticket k
+JOIN device d ON d.device_no = k.device_no
+JOIN model m ON m.id = d.model_id
+LEFT JOIN centre c ON c.centre_no = d.centre_no
+WHERE k.ticket_no = %(ticket_no)s::bigint;
+
+-- name: ticket_events
+-- What happened to one ticket, in order.
+SELECT event_no, at, kind, who, detail FROM ticket_event
+WHERE ticket_no = %(ticket_no)s::bigint
+ORDER BY event_no
+LIMIT 500;
+
+-- name: ticket_episodes
+-- The fault episodes one ticket rests on, oldest first.
+SELECT e.episode_no, e.system, e.code, e.started_at, e.last_at, e.ended_at, e.raised_n,
+    e.cleared_n, e.logged_n, e.first_received_at
+FROM ticket_episode te JOIN episode e ON e.episode_no = te.episode_no
+WHERE te.ticket_no = %(ticket_no)s::bigint
+ORDER BY e.started_at, e.episode_no
+LIMIT 100;
+
+-- name: ticket_faults
+-- The reported faults inside the episodes of one ticket, newest first.
+SELECT f.epoch, f.seq, f.idx, f.system, f.code, f.state, f.count, f.at, f.device_at,
+    f.received_at, f.clock, f.ctx
+FROM ticket_episode te
+JOIN episode e ON e.episode_no = te.episode_no
+JOIN fault_event f ON f.device_no = e.device_no AND f.system = e.system AND f.code = e.code
+    AND f.at >= e.started_at AND f.at <= coalesce(e.ended_at, 'infinity')
+WHERE te.ticket_no = %(ticket_no)s::bigint
+ORDER BY f.at DESC, f.epoch DESC, f.seq DESC, f.idx DESC
+LIMIT %(limit)s::int;
+
+-- name: intake_totals
+-- The loss equation, one row for each way in.
+SELECT source, received_n, stored_n, duplicate_n, quarantined_n, state_n, updated_at
+FROM intake_total
+ORDER BY source;
+
+-- name: quarantine_totals
+-- How many messages were quarantined for each reason since the beginning.
+SELECT reason, message_n FROM quarantine_total
+WHERE message_n > 0
+ORDER BY message_n DESC, reason;
+
+-- name: ledgers_of
+-- The ledger of one device, the newest epoch first.
+SELECT epoch, received::text AS received, lost::text AS lost, received_n, stored_n, duplicate_n,
+    quarantined_n, is_gapped, first_at, last_at
+FROM ledger
+WHERE device_no = %(device_no)s::int
+ORDER BY last_at DESC, epoch
+LIMIT 100;
+
+-- name: gaps_of
+-- The gaps of one device, the newest first.
+SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
+    g.closed_at, g.closed_as
+FROM gap g JOIN device d ON d.device_no = g.device_no
+WHERE g.device_no = %(device_no)s::int
+ORDER BY g.opened_at DESC, g.gap_no DESC
+LIMIT %(limit)s::int;
+
+-- name: open_gaps
+-- Gaps that are still open, the oldest first.
+SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
+    g.closed_at, g.closed_as
+FROM gap g JOIN device d ON d.device_no = g.device_no
+WHERE g.closed_at IS NULL
+ORDER BY g.opened_at, g.gap_no
+LIMIT %(limit)s::int;
+
+-- name: lost_gaps
+-- Gaps that ended with records lost on the device, the newest first.
+SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
+    g.closed_at, g.closed_as
+FROM gap g JOIN device d ON d.device_no = g.device_no
+WHERE g.closed_as = 'lost_on_device'
+ORDER BY g.closed_at DESC, g.gap_no DESC
+LIMIT %(limit)s::int;
+
+-- name: gap_counts
+-- How many gaps are open, and how many records were lost on devices since a time.
+SELECT
+    (SELECT count(*) FROM gap WHERE closed_at IS NULL) AS open_n,
+    (SELECT coalesce(sum(high - low + 1), 0)::bigint FROM gap WHERE closed_at IS NULL)
+        AS missing_n,
+    (SELECT coalesce(sum(high - low + 1), 0)::bigint FROM gap
+        WHERE closed_as = 'lost_on_device' AND closed_at >= %(since)s::timestamptz)
+        AS lost_n;
+
+-- name: quarantined
+-- Quarantined messages in order of first receipt, the newest first, before a given one.
+SELECT quarantine_no, reason, detail, substring(topic FOR 300) AS topic, tenant_id, device_id,
+    content_type, substring(payload FOR 4096) AS payload, payload_size, epoch, seq, message_n,
+    received_at, last_at, replayed_at
+FROM quarantine
+WHERE quarantine_no < %(before_no)s::bigint
+    AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)
+    AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s::text)
+ORDER BY quarantine_no DESC
+LIMIT %(limit)s::int;
+
+-- name: backlog
+-- What waits to be worked on. Counts stop at a limit: more than that is only `many`.
+SELECT
+    (SELECT count(*) FROM (SELECT FROM dirty_hour LIMIT %(limit)s::int) x) AS dirty_hour_n,
+    (SELECT min(hour) FROM (SELECT hour FROM dirty_hour LIMIT %(limit)s::int) x)
+        AS dirty_oldest_at,
+    (SELECT count(*) FROM (SELECT FROM inbox LIMIT %(limit)s::int) x) AS inbox_n,
+    (SELECT received_at FROM inbox ORDER BY inbox_no LIMIT 1) AS inbox_oldest_at,
+    (SELECT count(*) FROM (SELECT FROM outbox WHERE done_at IS NULL LIMIT %(limit)s::int) x)
+        AS outbox_n,
+    (SELECT count(*) FROM ingest_slot WHERE expires_at > now()) AS slots_held_n,
+    (SELECT count(*) FROM ingest_slot) AS slot_n;
+
+-- name: prove_commit
+-- Write a few bytes to the log inside a transaction: only a server that can commit gets past it.
+SELECT pg_logical_emit_message(true, 'fjarrkoll', 'ready'),
+    current_setting('transaction_read_only');
