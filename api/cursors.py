@@ -31,15 +31,21 @@ def decode(kind: str, cursor: str | None, read: Callable[..., Key]) -> Key | Non
     if not cursor:
         return None
     try:
-        if len(cursor) > _MAX_LENGTH:
-            raise ValueError("too long")
-        padded = cursor + "=" * (-len(cursor) % 4)
-        found, *parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        if found != kind:
-            raise ValueError("another list's cursor")
-        return read(*parts)
+        return read(*_parts(kind, cursor))
     except (ValueError, TypeError, OverflowError, RecursionError, binascii.Error) as exc:
         raise _not_a_cursor() from exc
+
+
+def _parts(kind: str, cursor: str) -> list[Any]:
+    if len(cursor) > _MAX_LENGTH:
+        raise ValueError("too long")
+    padded = cursor + "=" * (-len(cursor) % 4)
+    found: object
+    parts: list[Any]
+    found, *parts = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    if found != kind:
+        raise ValueError("another list's cursor")
+    return parts
 
 
 def _not_a_cursor() -> ProblemError:
@@ -53,11 +59,16 @@ def read_text(text: Any) -> str:
     return text
 
 
-def read_number(number: Any) -> int:
-    """A part that must be a whole number that the database can hold."""
-    if isinstance(number, bool) or not isinstance(number, int) or not -(2**31) <= number < 2**63:
+def read_number(number: Any, limit: int = 2**63) -> int:
+    """A part that must be a whole number from 0 up to, and not including, `limit`."""
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number < limit:
         raise ValueError("not a number")
     return number
+
+
+def read_small(number: Any) -> int:
+    """A part that must fit an SQL `int`."""
+    return read_number(number, 2**31)
 
 
 def read_instant(text: Any) -> datetime:

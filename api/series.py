@@ -32,6 +32,15 @@ class Point:
     sample_n: int = 1
 
 
+@dataclass(frozen=True, slots=True)
+class Series:
+    """`points` made of `row_n` rows; `step` is the length of a stretch, None for samples."""
+
+    points: list[Point]
+    step: timedelta | None
+    row_n: int
+
+
 def chosen(wanted: Resolution, span: Span) -> Known:
     """The resolution to use for `span`."""
     if wanted != "auto":
@@ -39,16 +48,17 @@ def chosen(wanted: Resolution, span: Span) -> Known:
     return "raw" if span.high - span.low <= RAW_AT_MOST else "hour"
 
 
-def thinned(rows: Sequence[SampleRow], span: Span, budget: int) -> list[Point]:
+def thinned(rows: Sequence[SampleRow], span: Span, budget: int) -> Series:
     """At most `budget` samples: of each stretch the first, least, greatest and last.
 
     Nothing is averaged, so every point is a real sample and no peak is lost.
     """
     if len(rows) <= budget:
-        return [_sample(row) for row in rows]
+        return Series([_sample(row) for row in rows], None, len(rows))
     width = (span.high - span.low) / max(1, budget // 4)
     stretches = groupby(rows, key=lambda row: (row.at - span.low) // width)
-    return [_sample(row) for _, stretch in stretches for row in _extremes(list(stretch))]
+    points = [_sample(row) for _, stretch in stretches for row in _extremes(list(stretch))]
+    return Series(points, None, len(rows))
 
 
 def _extremes(rows: list[SampleRow]) -> Iterator[SampleRow]:
@@ -63,13 +73,14 @@ def _sample(row: SampleRow) -> Point:
     return Point(row.at, row.value, row.value, row.value)
 
 
-def hourly(rows: Sequence[HourRow], span: Span, budget: int) -> tuple[list[Point], timedelta]:
+def hourly(rows: Sequence[HourRow], span: Span, budget: int) -> Series:
     """At most `budget` stretches of whole hours with mean, least and greatest, and their length."""
     hours = (span.high - span.low) / HOUR
     step = HOUR * max(1, -(-int(hours + 1) // budget))
     epoch = datetime(1970, 1, 1, tzinfo=UTC)
     stretches = groupby(rows, key=lambda row: (row.at - epoch) // step)
-    return [_joined(epoch + step * number, list(part)) for number, part in stretches], step
+    points = [_joined(epoch + step * number, list(part)) for number, part in stretches]
+    return Series(points, step, len(rows))
 
 
 def _joined(at: datetime, hours: list[HourRow]) -> Point:

@@ -17,7 +17,6 @@ class ApiSettings:
     Attributes:
         host: a loopback address or `localhost`; nothing else before there is access control.
         port: 0 takes a free one.
-        zone: the time zone that pages show; the JSON is always UTC.
         reading_pool_size: connections that read.
         intake_pool_size: connections that store what arrives over HTTP.
         database_wait_s: how long a request waits for a connection before it gets 503.
@@ -26,7 +25,6 @@ class ApiSettings:
     database_url: str
     host: str = "127.0.0.1"
     port: int = 8460
-    zone: str = "Europe/Stockholm"
     reading_pool_size: int = 8
     intake_pool_size: int = 2
     database_wait_s: float = 3.0

@@ -120,7 +120,9 @@ class Outbox:
                 [(device, f"{self._rng.getrandbits(64):016x}") for device in devices],
             )
 
-    def append(self, entries: Iterable[Entry], notes: dict[str, bytes] | None = None) -> dict[str, Appended]:
+    def append(
+        self, entries: Iterable[Entry], notes: dict[str, bytes] | None = None
+    ) -> dict[str, Appended]:
         """Number and store the records of many devices in one transaction.
 
         When this returns they are on disk. `notes` are stored in the same transaction.
@@ -259,7 +261,8 @@ class Outbox:
             urgent=tuple(
                 seq
                 for (seq,) in self._db.execute(
-                    "SELECT seq FROM record WHERE device = ? AND urgent = 1 AND seq > ? ORDER BY seq",
+                    "SELECT seq FROM record WHERE device = ? AND urgent = 1 AND seq > ?"
+                    " ORDER BY seq",
                     (device, acked_hi),
                 )
             ),
@@ -267,9 +270,7 @@ class Outbox:
         )
 
     def _holes(self, device: str, oldest: int, next_seq: int) -> tuple[tuple[int, int], ...]:
-        seqs = self._db.execute(
-            "SELECT seq FROM record WHERE device = ? ORDER BY seq", (device,)
-        )
+        seqs = self._db.execute("SELECT seq FROM record WHERE device = ? ORDER BY seq", (device,))
         holes: list[tuple[int, int]] = []
         expected = oldest
         for (seq,) in seqs:

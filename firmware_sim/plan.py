@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from firmware_sim.protocol import Identity
 from fleet.models import Model, load_models
 from fleet.words import DeviceClass
-from firmware_sim.protocol import Identity
 
 DEFAULT_TENANT: Final = "demo"
 
@@ -82,12 +82,13 @@ def _individual(index: int, seed: int, tenant: str, model: Model) -> PlannedDevi
     rng = Random(f"individual {seed} {index}")  # noqa: S311 - a simulation, not a secret
     prefix = _SHARES[model.device_class].prefix
     initials = "".join(word[0] for word in model.id.split("-")).upper()
+    made = f"{rng.randrange(16, 26)}{rng.randrange(1, 53):02d}"
     return PlannedDevice(
         id=f"{prefix}-{index + 1:06d}",
         tenant=tenant,
         model=model.id,
         device_class=model.device_class,
-        serial=f"{initials}{rng.randrange(16, 26)}{rng.randrange(1, 53):02d}-{rng.randrange(10**5):05d}",
+        serial=f"{initials}{made}-{rng.randrange(10**5):05d}",
         individual_no=f"{rng.randrange(10, 99)}{index + 1:06d}",
         hw=rng.choice(_HARDWARE),
         fw=rng.choice(_FIRMWARE),

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final
 
+from firmware_sim.outbox import Appended, Snapshot
 from fleet.wire.messages import Ack, OutboxSpan, State
 from fleet.wire.records import Clock, Skipped
-from firmware_sim.outbox import Appended, Snapshot
 
 REQUESTS_BEFORE_SKIPPED: Final = 3
 """A device asked this often for one record that is gone says so (contract, section 4)."""
@@ -22,7 +22,8 @@ REQUESTS_BEFORE_SKIPPED: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """`window`: records sent and not settled. `resend_after_s` doubles up to `resend_max_s`.
+    """`window`: records sent and not settled. `resend_after_s` doubles up to `resend_max_s`,
+    and is at least three times what the backend usually takes.
 
     `again_after_s`: a record asked for twice within this time is sent once.
     `asked_max`: records of one acknowledgement's gaps that are looked at.
@@ -145,6 +146,7 @@ class Conversation:
         self._skips: list[int] = []
         self._state_wanted = False
         self._heard_at = float("-inf")
+        self._answer_s = 0.0
         self._skip_holes()
 
     @property
@@ -228,6 +230,7 @@ class Conversation:
         self._take_gaps(ack.gaps, now)
         if ack.hi is None or ack.hi <= self.acked_hi:
             return Verdict()
+        self._learn_pace(ack.hi, now)
         self.acked_hi = ack.hi
         self._forget_below(ack.hi + 1)
         self._cursor = max(self._cursor, ack.hi + 1)
@@ -237,6 +240,15 @@ class Conversation:
     def on_trimmed(self, oldest_seq: int) -> None:
         """The outbox has let go of settled records below `oldest_seq`."""
         self._book.cut(min(oldest_seq, self.acked_hi + 1))
+
+    def _learn_pace(self, hi: int, now: float) -> None:
+        """Follow how long the backend takes; a busy one is not to be sent everything twice.
+
+        Records sent more than once say nothing: the answer may be to any of the sendings.
+        """
+        once = [sent.at for seq, sent in self._sent.items() if seq <= hi and sent.times == 1]
+        if once:
+            self._answer_s += (now - min(once) - self._answer_s) / 4
 
     def _rewind(self, seq: int) -> Verdict:
         if not 1 <= seq <= self.acked_hi:
@@ -291,7 +303,8 @@ class Conversation:
     def _mark(self, seq: int, now: float, records: list[int]) -> None:
         before = self._sent.get(seq)
         times = 1 if before is None else before.times + 1
-        wait_s = min(self._limits.resend_after_s * 2 ** min(times - 1, 16), self._limits.resend_max_s)
+        patience_s = max(self._limits.resend_after_s, 3 * self._answer_s)
+        wait_s = min(patience_s * 2 ** min(times - 1, 16), self._limits.resend_max_s)
         self._sent[seq] = _Sent(now, now + wait_s * self._rng.uniform(0.75, 1.25), times)
         records.append(seq)
 

@@ -100,10 +100,7 @@ def fold(events: Iterable[FaultEvent], prior_total: int | None = None) -> list[E
             current = _Stretch(event)
             stretches.append(current)
         current.add(event, occurrence_n)
-    return [
-        stretch.episode(is_last=stretch is stretches[-1])
-        for stretch in stretches
-    ]
+    return [stretch.episode(is_last=stretch is stretches[-1]) for stretch in stretches]
 
 
 def _rise(total: int | None, count: int | None) -> tuple[int, int | None]:

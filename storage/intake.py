@@ -27,6 +27,10 @@ METRICS_PER_TENANT: Final = 1_000
 MAX_REMEMBERED_DEVICES: Final = 200_000
 MAX_REMEMBERED_REFUSALS: Final = 10_000
 _DAY_MS: Final = 86_400_000
+_FAULT_COLUMNS: Final = (
+    "device_no", "epoch", "seq", "idx", "system", "code", "state", "count", "at", "device_at",
+    "received_at", "clock", "ctx",
+)  # fmt: skip
 
 
 class LeaseLostError(DatabaseDownError):
@@ -59,7 +63,8 @@ class Intake:
     """One connection's way in, with what it has learnt of devices and metrics.
 
     Not thread-safe: one per writing thread. `source` names the way in for the loss equation;
-    two of the same name wait for each other's commits, so give each its own.
+    what came through a slot is counted under that slot, which one worker holds at a time, so
+    that no two writers wait for each other's counters.
     """
 
     def __init__(
@@ -179,7 +184,8 @@ class Intake:
             _hold_slots(conn, held)
         ledger = _locked_ledger(conn, verdicts, now)
         plan = plan_batch(refuse_scattered(verdicts, ledger), ledger)
-        samples = self._write(conn, plan, now)
+        source = f"{self._source}/{min(held)}" if held else self._source
+        samples = self._write(conn, plan, source, now)
         failpoint("ingest_before_commit")
         conn.commit()
         failpoint("ingest_after_commit")
@@ -287,7 +293,7 @@ class Intake:
             conn.commit()
             self._days.add(day)
 
-    def _write(self, conn: Connection, plan: Plan, now: datetime) -> int:
+    def _write(self, conn: Connection, plan: Plan, source: str, now: datetime) -> int:
         samples = self._copy_samples(conn, plan.stored)
         _insert_faults(conn, plan.stored)
         for report in plan.states:
@@ -297,7 +303,7 @@ class Intake:
         conn.execute(
             SQL["count_intake"],
             {
-                "source": self._source,
+                "source": source,
                 "received": plan.received_n,
                 "stored": len(plan.stored),
                 "duplicate": plan.duplicate_n,
@@ -466,9 +472,7 @@ def _insert_faults(conn: Connection, stored: Iterable[Accepted]) -> None:
     if not faulty:
         return
     rows = [row for accepted in faulty for row in _fault_rows(accepted)]
-    names = ("device_no", "epoch", "seq", "idx", "system", "code", "state", "count", "at")
-    names += ("device_at", "received_at", "clock", "ctx")
-    columns = dict(zip(names, map(list, zip(*rows, strict=True)), strict=True))
+    columns = dict(zip(_FAULT_COLUMNS, map(list, zip(*rows, strict=True)), strict=True))
     conn.execute(SQL["insert_faults"], columns)
     inbox = {
         "device_no": [a.device.device_no for a in faulty],

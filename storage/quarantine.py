@@ -83,9 +83,8 @@ def _within_quota(conn: Connection, rows: dict[bytes, list[Any]]) -> dict[bytes,
         return {}
     column = _COLUMNS.index("device_id")
     devices = {row[column] for row in rows.values() if row[column] is not None}
-    kept = Counter(
-        dict(conn.execute(SQL["kept_in_quarantine"], {"devices": list(devices)}).fetchall())
-    )
+    rows_kept = conn.execute(SQL["kept_in_quarantine"], {"devices": list(devices)}).fetchall()
+    kept: Counter[str | None] = Counter(dict(rows_kept))
     allowed = {}
     for digest, values in rows.items():
         kept[values[column]] += 1

@@ -397,32 +397,36 @@ class Span:
     high: datetime
 
 
-def raw_samples(
-    conn: Connection, device_no: int, metric_no: int, span: Span, limit: int
-) -> list[SampleRow]:
+@dataclass(frozen=True, slots=True)
+class SeriesKey:
+    """One metric of one device."""
+
+    device_no: int
+    metric_no: int
+
+
+def raw_samples(conn: Connection, key: SeriesKey, span: Span, limit: int) -> list[SampleRow]:
     """Oldest first. `limit` + 1 rows mean that there are too many."""
     return _all(
         conn,
         SampleRow,
         "raw_samples",
-        device_no=device_no,
-        metric_no=metric_no,
+        device_no=key.device_no,
+        metric_no=key.metric_no,
         low=span.low,
         high=span.high,
         limit=limit + 1,
     )
 
 
-def hourly_samples(
-    conn: Connection, device_no: int, metric_no: int, span: Span, limit: int
-) -> list[HourRow]:
+def hourly_samples(conn: Connection, key: SeriesKey, span: Span, limit: int) -> list[HourRow]:
     """Oldest first. `limit` + 1 rows mean that there are too many."""
     return _all(
         conn,
         HourRow,
         "hourly_samples",
-        device_no=device_no,
-        metric_no=metric_no,
+        device_no=key.device_no,
+        metric_no=key.metric_no,
         low=span.low,
         high=span.high,
         limit=limit + 1,

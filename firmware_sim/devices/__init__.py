@@ -34,9 +34,7 @@ KINDS: Final[dict[DeviceClass, Kind]] = {
     DeviceClass.MEDICATION_DISPENSER: Kind(
         household.Dispenser, household.start_dispenser, household.step_dispenser
     ),
-    DeviceClass.GATEWAY: Kind(
-        household.Gateway, household.start_gateway, household.step_gateway
-    ),
+    DeviceClass.GATEWAY: Kind(household.Gateway, household.start_gateway, household.step_gateway),
 } | {
     device_class: Kind(measuring.Measuring, measuring.start_of(habit), measuring.step_of(habit))
     for device_class, habit in measuring.HABITS.items()

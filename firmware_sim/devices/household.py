@@ -8,6 +8,8 @@ from collections.abc import Set
 from random import Random
 from typing import Final
 
+import msgspec
+
 from firmware_sim.devices.rhythm import (
     DAY,
     HOUR,
@@ -112,7 +114,7 @@ class Dispenser(Memory):
     turns: int
     errors: int
     doses_left: int
-    times: list[int] = []
+    times: list[int] = msgspec.field(default_factory=list)
 
 
 _DOSE_HOURS: Final = [8.0, 12.0, 18.0, 21.0]

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+import msgspec
+
 from firmware_sim.devices.rhythm import DAY, SECOND, Memory, Reading, local_day, near, times_of_day
 from fleet.words import Component, DeviceClass
 
@@ -18,7 +20,7 @@ class Measuring(Memory):
     measured: int
     charge_pct: float
     drain_pct: float
-    times: list[int] = []
+    times: list[int] = msgspec.field(default_factory=list)
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +36,9 @@ class Habit:
     every_days: int
     skips: float
     base: Callable[[Random], list[float]]
-    measure: Callable[[list[float], Random], tuple[dict[str, float], list[tuple[int, dict[str, float]]]]]
+    measure: Callable[
+        [list[float], Random], tuple[dict[str, float], list[tuple[int, dict[str, float]]]]
+    ]
 
 
 _Values = tuple[dict[str, float], list[tuple[int, dict[str, float]]]]
@@ -77,7 +81,9 @@ def _oximetry(base: list[float], rng: Random) -> _Values:
         }
         for _ in range(12)
     ]
-    series = [((position - 11) * 5 * SECOND, sample) for position, sample in enumerate(samples[:-1])]
+    series = [
+        ((position - 11) * 5 * SECOND, sample) for position, sample in enumerate(samples[:-1])
+    ]
     return samples[-1], series
 
 

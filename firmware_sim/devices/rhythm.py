@@ -24,13 +24,11 @@ class Reading:
     """What a device measured at `at_ms`, before its clock and the outbox have had their say.
 
     `series` are more samples, each with its offset in milliseconds from `at_ms`.
-    `logged` are fault counters of the device's own log: (system, code, total).
     """
 
     at_ms: int
     m: dict[str, float]
     series: list[tuple[int, dict[str, float]]] = field(default_factory=list)
-    logged: list[tuple[str, str, int]] = field(default_factory=list)
 
 
 class Memory(msgspec.Struct):

@@ -1,7 +1,8 @@
 """A powered wheelchair on two 12 V lead batteries: drives by day, charges by night.
 
-It reports each minute of driving in batches of five, every half hour while charging and every
-hour while only switched on. The intervals follow the RHINO2 manual (DS90, p. 134), batched.
+It reports each minute of driving in batches of five, every half hour while charging, every
+20 minutes while switched on and every three hours when asleep. The RHINO2 (DS90 manual, p. 134)
+reports a driving minute at once and an idle hour once: batched here, and idle more often.
 Voltages: a full 24 V pack reads 25.3 to 27.5 V (Amylior E-bx manual, p. 28).
 """
 
@@ -10,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Set
 from random import Random
 from typing import Final
+
+import msgspec
 
 from firmware_sim.devices.rhythm import (
     HOUR,
@@ -49,7 +52,7 @@ class Wheelchair(Memory):
     charge_from_ms: int
     charging: bool = False
     empty: bool = False
-    drives: list[tuple[int, int]] = []
+    drives: list[tuple[int, int]] = msgspec.field(default_factory=list)
 
 
 def start(at_ms: int, rng: Random) -> Wheelchair:
@@ -147,7 +150,9 @@ def _drive(chair: Wheelchair, at_ms: int, rng: Random, ailing: Set[Component]) -
 
 def _drag(ailing: Set[Component], *parts: Component) -> float:
     """How much harder a side works while one of its parts fails."""
-    return 1.7 if any(part in ailing for part in (*parts, Component.MOTOR, Component.BRAKE)) else 1.0
+    return (
+        1.7 if any(part in ailing for part in (*parts, Component.MOTOR, Component.BRAKE)) else 1.0
+    )
 
 
 def _charge(chair: Wheelchair, at_ms: int, rng: Random, ailing: Set[Component]) -> Reading:
@@ -183,7 +188,9 @@ def _charge(chair: Wheelchair, at_ms: int, rng: Random, ailing: Set[Component]) 
 def _rest(chair: Wheelchair, at_ms: int, rng: Random) -> Reading:
     hours = (at_ms - chair.last_ms) / HOUR
     awake = 7 <= local_hour(at_ms) <= 22
-    chair.soc = max(0.02, chair.soc - hours * (_IDLE_CURRENT_A if awake else 0.02) / chair.capacity_ah)
+    chair.soc = max(
+        0.02, chair.soc - hours * (_IDLE_CURRENT_A if awake else 0.02) / chair.capacity_ah
+    )
     chair.powered_time_s += hours * 3600 * awake
     chair.motor_temp_c += (21 - chair.motor_temp_c) * min(1.0, hours)
     m = {
@@ -226,12 +233,10 @@ def _next_wake(chair: Wheelchair, at_ms: int) -> int:
     drive = next(((first, last) for first, last in chair.drives if last > at_ms), None)
     if drive is not None and drive[0] < at_ms and not chair.empty:
         return at_ms + _BATCH_MIN * MINUTE
-    if chair.charging and chair.soc < _FULL:
-        quiet_ms = HOUR // 2
-    elif chair.charging:
-        quiet_ms = 3 * HOUR
+    if chair.charging:
+        quiet_ms = HOUR // 2 if chair.soc < _FULL else 3 * HOUR
     else:
-        quiet_ms = HOUR
+        quiet_ms = 20 * MINUTE if 6 <= local_hour(at_ms) <= 23 else 3 * HOUR
     candidates = [at_ms + quiet_ms, at_hour(local_day(at_ms) + 1, 0.0) + 11 * SECOND]
     if drive is not None and not chair.empty and drive[0] >= at_ms:
         candidates.append(drive[0] + _BATCH_MIN * MINUTE)

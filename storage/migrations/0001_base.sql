@@ -167,6 +167,9 @@ CREATE TABLE fault_event (
 );
 CREATE INDEX fault_event_by_code ON fault_event (device_no, system, code, at);
 CREATE INDEX fault_event_by_time ON fault_event (device_no, at);
+-- The controller's last total before a time, without reading past every raise and clear.
+CREATE INDEX fault_event_logged ON fault_event (device_no, system, code, at)
+    WHERE state = 'logged';
 
 CREATE TABLE device_state (
     device_no int PRIMARY KEY REFERENCES device,
@@ -227,8 +230,10 @@ CREATE TABLE inbox (
     device_no int NOT NULL,
     epoch text NOT NULL,
     seq bigint NOT NULL,
-    received_at timestamptz NOT NULL
+    received_at timestamptz NOT NULL,
+    due_at timestamptz NOT NULL DEFAULT '-infinity' -- later only where a decision must wait
 );
+CREATE INDEX inbox_due ON inbox (due_at, inbox_no);
 
 -- Hours whose rollup no longer holds. Append-only on purpose: with one row per key, a mark made
 -- while the job recomputes that key would be lost with the row the job deletes.
@@ -301,6 +306,8 @@ CREATE TABLE ticket (
     started_at timestamptz NOT NULL,
     known_at timestamptz NOT NULL,
     updated_at timestamptz NOT NULL,
+    state_at timestamptz NOT NULL DEFAULT now(), -- when `state` last changed
+    is_active boolean NOT NULL DEFAULT true, -- the fault lasts; false once all has cleared
     version int NOT NULL DEFAULT 1
 );
 CREATE UNIQUE INDEX ticket_one_open_per_cause ON ticket (device_no, cause)

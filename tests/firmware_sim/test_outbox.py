@@ -14,7 +14,9 @@ from firmware_sim.outbox import Draft, Entry, Outbox
 
 
 def draft(text: str, *, urgent: bool = False) -> Draft:
-    return Draft("urgent" if urgent else "bulk", lambda epoch, seq: f"{epoch} {seq} {text}".encode())
+    return Draft(
+        "urgent" if urgent else "bulk", lambda epoch, seq: f"{epoch} {seq} {text}".encode()
+    )
 
 
 @pytest.fixture

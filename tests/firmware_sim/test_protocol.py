@@ -265,7 +265,11 @@ class Durability(RuleBasedStateMachine):
         self.now += wait
         hi = self.settled_hi()
         highest = max(self.committed, default=0)
-        missing = [n for n in range(hi + 1, highest) if n not in self.committed | dict.fromkeys(self.told_lost)]
+        missing = [
+            n
+            for n in range(hi + 1, highest)
+            if n not in self.committed | dict.fromkeys(self.told_lost)
+        ]
         gaps = [(n, n) for n in missing] if with_gaps else []
         self.obey(Ack(self.talk.epoch, hi, gaps))
 

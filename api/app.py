@@ -1,0 +1,133 @@
+"""The application: routes, errors and the shield put together."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from anyio.to_thread import run_sync
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from api import devices, ingest, ledger, pages, tickets, vitals
+from api.problems import (
+    MEDIA_TYPE,
+    FieldProblem,
+    Problem,
+    ProblemError,
+    database_down,
+    invalid_fields,
+    method_not_allowed,
+    no_such_address,
+    unexpected,
+)
+from api.rooms import Rooms
+from api.settings import ApiSettings
+from api.shield import Shield
+from storage.connection import DatabaseDownError
+
+_DESCRIPTION = """Telemetry of assistive devices: devices, samples, faults, tickets and the ledger.
+
+Instants are RFC 3339 in UTC. Lists end with `next_cursor`; give it back as `cursor` for the next
+rows. Errors are problem details (RFC 9457) whose `next` says what to do. There is no access
+control yet: the server listens on loopback only.
+"""
+
+
+def create_app(settings: ApiSettings) -> FastAPI:
+    """The API and the pages as one ASGI application."""
+    rooms = Rooms(settings)
+    app = FastAPI(
+        title="Fjärrkoll",
+        version="1",
+        description=_DESCRIPTION,
+        openapi_url="/api/v1/openapi.json",
+        docs_url=None,  # its page loads scripts from another site
+        redoc_url=None,
+        lifespan=_lifespan(rooms),
+    )
+    app.state.rooms = rooms
+    for part in (devices, tickets, ledger, ingest, vitals, pages):
+        app.include_router(part.router)
+    app.add_middleware(Shield, answer=answer, meters=rooms.meters)
+    _handle_errors(app)
+    _document_problems(app)
+    return app
+
+
+def _lifespan(rooms: Rooms) -> Any:
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        with rooms.running():
+            yield
+
+    return lifespan
+
+
+def answer(request: Request, error: ProblemError) -> Response:
+    """An error as JSON for machines, as a page for people."""
+    if pages.is_for_people(request):
+        return pages.error_page(request, error)
+    body = error.body(request.url.path)
+    return JSONResponse(body, error.status, dict(error.headers), MEDIA_TYPE)
+
+
+def _handle_errors(app: FastAPI) -> None:
+    @app.exception_handler(ProblemError)
+    async def _problem(request: Request, exc: ProblemError) -> Response:
+        return await _answered(request, exc)
+
+    @app.exception_handler(DatabaseDownError)
+    async def _down(request: Request, _: DatabaseDownError) -> Response:
+        return await _answered(request, database_down())
+
+    @app.exception_handler(RequestValidationError)
+    async def _invalid(request: Request, exc: RequestValidationError) -> Response:
+        return await _answered(request, invalid_fields(_field_problems(exc)))
+
+    @app.exception_handler(HTTPException)
+    async def _http(request: Request, exc: HTTPException) -> Response:
+        return await _answered(request, _from_http(exc))
+
+
+async def _answered(request: Request, error: ProblemError) -> Response:
+    return await run_sync(answer, request, error)
+
+
+def _field_problems(exc: RequestValidationError) -> list[FieldProblem]:
+    return [
+        FieldProblem(where=".".join(map(str, error["loc"])), what=str(error["msg"]))
+        for error in exc.errors()[:20]
+    ]
+
+
+def _from_http(exc: HTTPException) -> ProblemError:
+    """Starlette's own refusals: no such route, or not with that method."""
+    if exc.status_code == 404:
+        return no_such_address()
+    if exc.status_code == 405:
+        return method_not_allowed((exc.headers or {}).get("Allow", ""))
+    if exc.status_code < 500:
+        return ProblemError(exc.status_code, "bad-request", str(exc.detail), "Correct the request.")
+    return unexpected()
+
+
+def _document_problems(app: FastAPI) -> None:
+    """Add the problem schema, which routes refer to, to the OpenAPI document."""
+    plain = app.openapi
+
+    def documented() -> dict[str, Any]:
+        document = plain()
+        schemas = document["components"]["schemas"]
+        if "Problem" not in schemas:
+            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
+            schemas.update(schema.pop("$defs"))
+            schemas["Problem"] = schema
+        return document
+
+    app.openapi = documented  # type: ignore[method-assign]  # FastAPI's documented way

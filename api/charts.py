@@ -1,0 +1,297 @@
+"""One metric over time as SVG, with faults on the time axis. Colours come from the style sheet."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from itertools import groupby
+from statistics import median
+from typing import Final
+
+from markupsafe import Markup
+
+from api.scales import TimeTick, ValueScale, time_ticks, value_scale
+from api.series import Point, Series
+from api.texts import text
+from api.typography import (
+    metric_label,
+    metric_unit,
+    number,
+    shown_value,
+    when,
+    with_unit,
+)
+from fleet.metrics import load_metrics
+from fleet.tickets import local
+from fleet.words import Lang
+from storage.reading import Span
+
+WIDTH: Final = 520
+HEIGHT: Final = 230
+LEFT: Final = 52
+RIGHT: Final = 508
+TOP: Final = 26
+BASE: Final = 178
+MARK_Y: Final = 190
+POINT_BUDGET: Final = 640
+MARK_WIDTH: Final = 9
+MAX_NAMED: Final = 4
+TABLE_ROWS: Final = 12
+SHORTEST_BREAK: Final = timedelta(minutes=20)
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A fault on the time axis. `kind` is raised, cleared or logged; `label` says it in words."""
+
+    at: datetime
+    kind: str
+    severity: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One stretch of the text alternative, already in words."""
+
+    at: str
+    low: str
+    high: str
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawing and what it says in words; `svg` is None when there is nothing to draw."""
+
+    metric: str
+    label: str
+    unit: str
+    svg: Markup | None
+    summary: str
+    rows: list[Row]
+    is_hourly: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What every part of one drawing needs to know."""
+
+    number: int
+    metric: str
+    lang: Lang
+    now: datetime
+    span: Span
+
+    def x(self, at: datetime) -> float:
+        return LEFT + (RIGHT - LEFT) * ((at - self.span.low) / (self.span.high - self.span.low))
+
+    def amount(self, shown: float) -> str:
+        return with_unit(shown, self.metric, self.lang)
+
+
+def chart(frame: Frame, series: Series, marks: Sequence[Mark]) -> Chart:
+    """Draw `series` in the units that people see."""
+    label = metric_label(frame.metric, frame.lang)
+    points = [_shown(point, frame.metric) for point in series.points]
+    drawing, summary, rows = None, text("chart.none", frame.lang, metric=label.lower()), []
+    if points:
+        drawing = _svg(frame, points, series.step, marks)
+        summary = text(
+            "chart.summary",
+            frame.lang,
+            at=when(points[-1].at, frame.lang, frame.now),
+            **_extremes(frame, points),
+        )
+        rows = _table(frame, points)
+    is_hourly = series.step is not None
+    return Chart(frame.metric, label, metric_unit(frame.metric), drawing, summary, rows, is_hourly)
+
+
+def _shown(point: Point, metric: str) -> Point:
+    low, high = shown_value(point.low, metric), shown_value(point.high, metric)
+    return Point(point.at, shown_value(point.value, metric), low, high, point.sample_n)
+
+
+def _extremes(frame: Frame, points: Sequence[Point]) -> dict[str, str]:
+    return {
+        "min": frame.amount(min(point.low for point in points)),
+        "max": frame.amount(max(point.high for point in points)),
+        "last": frame.amount(points[-1].value),
+    }
+
+
+def _table(frame: Frame, points: Sequence[Point]) -> list[Row]:
+    width = (frame.span.high - frame.span.low) / TABLE_ROWS
+    stretches = groupby(points, key=lambda point: (point.at - frame.span.low) // width)
+    return [_row(frame, list(stretch)) for _, stretch in stretches]
+
+
+def _row(frame: Frame, points: list[Point]) -> Row:
+    words = _extremes(frame, points)
+    return Row(when(points[0].at, frame.lang, frame.now), words["min"], words["max"])
+
+
+def _svg(
+    frame: Frame, points: Sequence[Point], step: timedelta | None, marks: Sequence[Mark]
+) -> Markup:
+    known = load_metrics().get(frame.metric)
+    smallest = 10.0 ** -(known.decimals if known else 2)
+    scale = value_scale(min(p.low for p in points), max(p.high for p in points), smallest)
+    pieces = _unbroken(points, step)
+    parts = [
+        _words(frame, points, marks),
+        *_value_axis(frame, scale),
+        *_time_axis(frame),
+        *(_band(frame, scale, piece) for piece in pieces if step),
+        _line(frame, scale, pieces),
+        *_marks(frame, marks),
+    ]
+    head = Markup(
+        '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="c{}t c{}d">'
+    ).format(WIDTH, HEIGHT, frame.number, frame.number)
+    return head + Markup("").join(parts) + Markup("</svg>")
+
+
+def _words(frame: Frame, points: Sequence[Point], marks: Sequence[Mark]) -> Markup:
+    label = metric_label(frame.metric, frame.lang)
+    description = text(
+        "chart.desc",
+        frame.lang,
+        metric=label,
+        low=when(frame.span.low, frame.lang, frame.now),
+        high=when(frame.span.high, frame.lang, frame.now),
+        faults=fault_count(len(marks), frame.lang),
+        **_extremes(frame, points),
+    )
+    return Markup('<title id="c{}t">{}</title><desc id="c{}d">{}</desc>').format(
+        frame.number, label, frame.number, description
+    )
+
+
+def fault_count(count: int, lang: Lang) -> str:
+    if count == 0:
+        return text("chart.faults.none", lang)
+    if count == 1:
+        return text("chart.faults.one", lang)
+    return text("chart.faults.many", lang, n=number(count, lang))
+
+
+def _value_axis(frame: Frame, scale: ValueScale) -> Iterable[Markup]:
+    unit = metric_unit(frame.metric)
+    if unit:
+        yield Markup('<text class="unit" x="{}" y="14">{}</text>').format(4, unit)
+    decimals = _decimals(scale.step)
+    for value in scale.ticks():
+        y = _y(scale, value)
+        yield Markup(
+            '<path class="grid" d="M{} {:.1f}H{}"/><text class="tick y" x="{}" y="{:.1f}">{}</text>'
+        ).format(LEFT, y, RIGHT, LEFT - 6, y + 4, number(value, frame.lang, decimals))
+
+
+def _decimals(step: float) -> int:
+    return next(count for count in range(7) if count == 6 or _is_whole(step * 10**count))
+
+
+def _is_whole(value: float) -> bool:
+    return abs(value - round(value)) < 1e-9 * max(1.0, abs(value))
+
+
+def _y(scale: ValueScale, value: float) -> float:
+    return BASE - (BASE - TOP) * (value - scale.low) / (scale.high - scale.low)
+
+
+def _time_axis(frame: Frame) -> Iterable[Markup]:
+    yield Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, BASE, RIGHT)
+    for index, tick in enumerate(time_ticks(frame.span)):
+        x = frame.x(tick.at)
+        sparse = " odd" if index % 2 else ""
+        yield Markup(
+            '<path class="axis" d="M{:.1f} {}v4"/><text class="tick x{}" x="{:.1f}" y="{}">{}</text>'
+        ).format(x, BASE, sparse, x, HEIGHT - 8, _time_label(frame, tick))
+
+
+def _time_label(frame: Frame, tick: TimeTick) -> str:
+    here = local(tick.at)
+    if not tick.is_midnight:
+        return f"{here:%H.%M}" if frame.lang == "sv" else f"{here:%H:%M}"
+    day = when(tick.at, frame.lang, tick.at).rsplit(" ", 1)[0]
+    is_short = frame.span.high - frame.span.low <= timedelta(days=8)
+    return day.partition("\N{NO-BREAK SPACE}")[0] if is_short else day.partition(" ")[2]
+
+
+def _unbroken(points: Sequence[Point], step: timedelta | None) -> list[list[Point]]:
+    """Split where values are missing: a line across would claim what nobody measured."""
+    longest = step * 1.5 if step else max(SHORTEST_BREAK, _usual_distance(points) * 4)
+    pieces: list[list[Point]] = []
+    for point in points:
+        if pieces and point.at - pieces[-1][-1].at <= longest:
+            pieces[-1].append(point)
+        else:
+            pieces.append([point])
+    return pieces
+
+
+def _usual_distance(points: Sequence[Point]) -> timedelta:
+    distances = [after.at - before.at for before, after in zip(points, points[1:], strict=False)]
+    return (
+        timedelta(seconds=median(d.total_seconds() for d in distances))
+        if distances
+        else timedelta(0)
+    )
+
+
+def _band(frame: Frame, scale: ValueScale, piece: Sequence[Point]) -> Markup:
+    upper = [(frame.x(point.at), _y(scale, point.high)) for point in piece]
+    lower = [(frame.x(point.at), _y(scale, point.low)) for point in reversed(piece)]
+    outline = "L".join(f"{x:.1f} {y:.1f}" for x, y in [*upper, *lower])
+    return Markup('<path class="band" d="M{}Z"/>').format(outline)
+
+
+def _line(frame: Frame, scale: ValueScale, pieces: Iterable[Sequence[Point]]) -> Markup:
+    """One path; a piece of a single value is a dot, by the round ends of its stroke."""
+    drawn = []
+    for piece in pieces:
+        corners = [f"{frame.x(p.at):.1f} {_y(scale, p.value):.1f}" for p in piece]
+        drawn.append("M" + "L".join(corners) + ("h0" if len(corners) == 1 else ""))
+    return Markup('<path class="line" d="{}"/>').format("".join(drawn))
+
+
+def _marks(frame: Frame, marks: Sequence[Mark]) -> Iterable[Markup]:
+    """One sign for faults too near to tell apart; it names the first few."""
+    inside = sorted(
+        (m for m in marks if frame.span.low <= m.at < frame.span.high), key=lambda m: m.at
+    )
+    for _, near in groupby(inside, key=lambda mark: int(frame.x(mark.at) // MARK_WIDTH)):
+        yield _mark(frame, list(near))
+
+
+_RANKS: Final = ("info", "minor", "major", "critical")
+
+
+def _mark(frame: Frame, near: Sequence[Mark]) -> Markup:
+    happened = [mark for mark in near if mark.kind != "cleared"]
+    worst = max(happened or near, key=lambda mark: _RANKS.index(mark.severity))
+    lines = [f"{when(mark.at, frame.lang, frame.now)} · {mark.label}" for mark in near[:MAX_NAMED]]
+    if len(near) > MAX_NAMED:
+        lines.append(text("chart.more", frame.lang, n=number(len(near) - MAX_NAMED, frame.lang)))
+    x = frame.x(worst.at)
+    kind = worst.severity if happened else "cleared"
+    return Markup('<g class="mark {}"><title>{}</title>{}{}</g>').format(
+        kind, "\n".join(lines), _stem(x) if happened else Markup(""), _sign(x, kind)
+    )
+
+
+def _stem(x: float) -> Markup:
+    return Markup('<path class="stem" d="M{:.1f} {}V{}"/>').format(x, TOP, BASE)
+
+
+def _sign(x: float, kind: str) -> Markup:
+    """Shapes differ with severity, so that colour is never all there is."""
+    if kind == "cleared":
+        return Markup('<circle cx="{:.1f}" cy="{}" r="4"/>').format(x, MARK_Y + 3)
+    if kind == "critical":
+        return Markup('<path class="sign" d="M{:.1f} {}l7 14h-14z"/>').format(x, MARK_Y - 5)
+    if kind == "major":
+        return Markup('<path class="sign" d="M{:.1f} {}l6 6-6 6-6-6z"/>').format(x, MARK_Y - 3)
+    return Markup('<path class="sign" d="M{:.1f} {}h8v8h-8z"/>').format(x - 4, MARK_Y - 1)

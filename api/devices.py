@@ -1,0 +1,149 @@
+"""JSON: devices, their samples and their faults."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import cursors, series
+from api.asking import (
+    EARLIEST,
+    DeviceId,
+    DevicesAsked,
+    FaultsAsked,
+    SamplesAsked,
+    known_device,
+    known_device_no,
+    span_of,
+)
+from api.meanings import fault_out
+from api.problems import READING, invalid, not_found
+from api.rooms import InRooms
+from api.schemas import (
+    DeviceOut,
+    DevicePage,
+    FaultPage,
+    LatestOut,
+    PointOut,
+    SamplesOut,
+    WholeDeviceOut,
+)
+from fleet.metrics import load_metrics
+from storage import reading
+from storage.connection import Connection
+from storage.reading import FaultKey, FaultRow, SeriesKey, Span
+
+router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=READING)
+
+
+@router.get("", operation_id="list_devices")
+def list_devices(rooms: InRooms, asked: Annotated[DevicesAsked, Query()]) -> DevicePage:
+    """Devices by id."""
+    after = cursors.decode("devices", asked.cursor, cursors.read_text) or ""
+    limit = asked.limit
+    with rooms.reading.read() as conn:
+        rows = reading.devices(conn, after, limit + 1, searchable(asked.q))
+    following = cursors.encode("devices", (rows[limit - 1].id,)) if len(rows) > limit else None
+    items = [DeviceOut.model_validate(row) for row in rows[:limit]]
+    return DevicePage(items=items, next_cursor=following)
+
+
+def searchable(text: str | None) -> str | None:
+    """What was typed, trimmed; None for nothing. Characters no id can hold match nothing."""
+    trimmed = (text or "").strip()[:80]
+    return trimmed.replace("\0", "\ufffd").encode(errors="replace").decode() or None
+
+
+@router.get("/{device_id}", operation_id="get_device")
+def get_device(rooms: InRooms, device_id: DeviceId) -> WholeDeviceOut:
+    """One device with its latest values."""
+    with rooms.reading.read() as conn:
+        row = known_device(conn, device_id)
+        latest = reading.latest_values(conn, row.device_no)
+    known = DeviceOut.model_validate(row).model_dump()
+    return WholeDeviceOut(**known, latest=[LatestOut.model_validate(value) for value in latest])
+
+
+@router.get("/{device_id}/samples", operation_id="get_samples")
+def get_samples(
+    rooms: InRooms, device_id: DeviceId, asked: Annotated[SamplesAsked, Query()]
+) -> SamplesOut:
+    """Samples of one metric, at most 2,000 points; thinning keeps every peak.
+
+    `auto` gives samples up to 48 hours and hours beyond. Default: the last 24 hours.
+    """
+    span = span_of(asked.from_, asked.to, datetime.now(UTC))
+    chosen = series.chosen(asked.resolution, span)
+    with rooms.reading.read() as conn:
+        device_no = known_device_no(conn, device_id)
+        metric_no = reading.metric_no(conn, asked.metric)
+        if metric_no is None:
+            raise not_found("metric with that name")
+        found = found_series(conn, SeriesKey(device_no, metric_no), span, chosen)
+    known = load_metrics().get(asked.metric)
+    return SamplesOut(
+        device_id=device_id,
+        metric=asked.metric,
+        unit=known.ucum if known else None,
+        from_=span.low,
+        to=span.high,
+        resolution=chosen,
+        step_s=int(found.step.total_seconds()) if found.step else None,
+        row_n=found.row_n,
+        is_thinned=len(found.points) < found.row_n and found.step is None,
+        points=[PointOut.model_validate(point) for point in found.points],
+    )
+
+
+def found_series(
+    conn: Connection,
+    key: SeriesKey,
+    span: Span,
+    resolution: series.Known,
+    budget: int = series.POINT_BUDGET,
+) -> series.Series:
+    """One metric of one device within `budget` points.
+
+    Raises:
+        ProblemError: 422, the range holds more rows than one answer may read.
+    """
+    if resolution == "raw":
+        samples = reading.raw_samples(conn, key, span, series.MAX_RAW_ROWS)
+        if len(samples) > series.MAX_RAW_ROWS:
+            raise invalid("query.resolution", "too many samples; use hour, or a shorter range")
+        return series.thinned(samples, span, budget)
+    hours = reading.hourly_samples(conn, key, span, series.MAX_HOURS)
+    if len(hours) > series.MAX_HOURS:
+        raise invalid("query.from", "more than five years of hours; use a shorter range")
+    return series.hourly(hours, span, budget)
+
+
+@router.get("/{device_id}/faults", operation_id="list_faults")
+def list_faults(
+    rooms: InRooms, device_id: DeviceId, asked: Annotated[FaultsAsked, Query()]
+) -> FaultPage:
+    """Faults as reported, newest first, with what they mean. Default: since the beginning."""
+    now = datetime.now(UTC)
+    span = span_of(asked.from_ or EARLIEST, asked.to or now + timedelta(days=1), now)
+    after = cursors.decode("faults", asked.cursor, _fault_key)
+    limit = asked.limit
+    with rooms.reading.read() as conn:
+        device_no = known_device_no(conn, device_id)
+        rows = reading.faults(conn, device_no, span, limit + 1, after)
+    following = _fault_cursor(rows[limit - 1]) if len(rows) > limit else None
+    return FaultPage(items=[fault_out(row) for row in rows[:limit]], next_cursor=following)
+
+
+def _fault_cursor(row: FaultRow) -> str:
+    return cursors.encode("faults", (row.at, row.epoch, row.seq, row.idx))
+
+
+def _fault_key(at: object, epoch: object, seq: object, idx: object) -> FaultKey:
+    return (
+        cursors.read_instant(at),
+        cursors.read_text(epoch),
+        cursors.read_number(seq),
+        cursors.read_small(idx),
+    )

@@ -1,0 +1,100 @@
+"""What one API process holds while it runs: connections in, connections out, and counts."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from typing import Annotated, Final
+
+from fastapi import Depends, Request
+from prometheus_client import CollectorRegistry, Counter, Histogram
+
+from api.settings import ApiSettings
+from storage.connection import DatabaseDownError
+from storage.intake import Intake
+from storage.reading import ROLE, ReadingPool
+
+
+class IntakePool:
+    """A few ways in for HTTP, each used by one thread at a time."""
+
+    def __init__(self, url: str, size: int, wait_s: float) -> None:
+        self._wait_s = wait_s
+        self._free: queue.LifoQueue[Intake] = queue.LifoQueue()
+        self._all = [Intake(url, f"http-{number}", role=ROLE) for number in range(1, size + 1)]
+        for intake in self._all:
+            self._free.put(intake)
+
+    @contextmanager
+    def borrow(self) -> Iterator[Intake]:
+        """One way in, for as long as the block lasts.
+
+        Raises:
+            DatabaseDownError: all stay busy.
+        """
+        try:
+            intake = self._free.get(timeout=self._wait_s)
+        except queue.Empty as exc:
+            raise DatabaseDownError("every way in is busy") from exc
+        try:
+            yield intake
+        finally:
+            self._free.put(intake)
+
+    def close(self) -> None:
+        for intake in self._all:
+            intake.close()
+
+
+class Meters:
+    """What `/metrics` shows of this process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "fjarrkoll_api_requests",
+            "Answered requests.",
+            ["method", "route", "status"],
+            registry=self.registry,
+        )
+        self.duration_s = Histogram(
+            "fjarrkoll_api_request_duration_seconds",
+            "Time to answer.",
+            ["route"],
+            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1, 2.5, 10),
+            registry=self.registry,
+        )
+        self.records = Counter(
+            "fjarrkoll_api_ingest_records",
+            "Records received over HTTP, by what became of them.",
+            ["outcome"],
+            registry=self.registry,
+        )
+
+
+class Rooms:
+    """Everything a route may use. Opened and closed with the application."""
+
+    def __init__(self, settings: ApiSettings) -> None:
+        self.settings: Final = settings
+        wait_s = settings.database_wait_s
+        self.reading: Final = ReadingPool(settings.database_url, settings.reading_pool_size, wait_s)
+        self.intake: Final = IntakePool(settings.database_url, settings.intake_pool_size, wait_s)
+        self.meters: Final = Meters()
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        with ExitStack() as stack:
+            stack.callback(self.intake.close)
+            stack.callback(self.reading.close)
+            self.reading.open()
+            yield
+
+
+def _rooms(request: Request) -> Rooms:
+    rooms: Rooms = request.app.state.rooms
+    return rooms
+
+
+InRooms = Annotated[Rooms, Depends(_rooms)]

@@ -1,0 +1,132 @@
+"""What stands before every route: who may ask, which headers leave, what an error looks like."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Final
+from urllib.parse import urlsplit
+
+import structlog
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from api.problems import ProblemError, unexpected
+from api.rooms import Meters
+from api.settings import is_loopback
+
+log = structlog.get_logger(__name__)
+
+HEADERS: Final = {
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
+        " base-uri 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+NO_STORE: Final = "no-store"
+
+Answer = Callable[[Request, ProblemError], Response]
+
+
+class Shield:
+    """The outermost layer. `answer` turns an error into JSON or a page."""
+
+    def __init__(self, app: ASGIApp, answer: Answer, meters: Meters) -> None:
+        self.app = app
+        self.answer = answer
+        self.meters = meters
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started = time.perf_counter()
+        door = _Door(send)
+        try:
+            await self._served(scope, receive, door)
+        finally:
+            self._count(scope, door.status, time.perf_counter() - started)
+
+    async def _served(self, scope: Scope, receive: Receive, door: _Door) -> None:
+        refusal = _refusal(scope)
+        try:
+            if refusal is None:
+                await self.app(scope, receive, door)
+                return
+        except Exception:
+            log.exception("request_failed", path=scope["path"])
+            if door.status is not None:
+                raise
+            refusal = unexpected()
+        response = self.answer(Request(scope, receive), refusal)
+        await response(scope, receive, door)
+
+    def _count(self, scope: Scope, status: int | None, duration_s: float) -> None:
+        route = getattr(scope.get("route"), "path", "none")
+        method = scope["method"] if scope["method"] in {"GET", "POST"} else "other"
+        self.meters.requests.labels(method, route, str(status or 0)).inc()
+        self.meters.duration_s.labels(route).observe(duration_s)
+
+
+class _Door:
+    """The way out; adds the headers to whatever passes and remembers the status."""
+
+    def __init__(self, send: Send) -> None:
+        self._send = send
+        self.status: int | None = None
+
+    async def __call__(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            for name, value in HEADERS.items():
+                headers[name] = value
+            headers.setdefault("Cache-Control", NO_STORE)
+        await self._send(message)
+
+
+def _refusal(scope: Scope) -> ProblemError | None:
+    headers = Headers(scope=scope)
+    if not _is_local_host(headers.get("host", "")):
+        return ProblemError(
+            421,
+            "wrong-host",
+            "This server answers to loopback names only.",
+            "Use http://127.0.0.1, http://localhost or http://[::1] with the right port.",
+        )
+    if scope["method"] not in {"GET", "HEAD"} and _is_foreign(headers):
+        return ProblemError(
+            403,
+            "cross-site",
+            "The request was sent by a page of another site.",
+            "Send it from a program, or from a page of this server.",
+        )
+    return None
+
+
+def _is_local_host(host: str) -> bool:
+    """Names that only this machine has; a rebound domain name carries its own in Host."""
+    try:
+        parts = urlsplit(f"//{host}")
+        _ = parts.port
+    except ValueError:
+        return False
+    if parts.username is not None or parts.path or parts.query or parts.fragment:
+        return False
+    name = parts.hostname
+    return name in {"127.0.0.1", "localhost", "::1"} and is_loopback(name)
+
+
+def _is_foreign(headers: Headers) -> bool:
+    origin = headers.get("origin")
+    if origin is not None and urlsplit(origin).netloc != headers.get("host"):
+        return True
+    return headers.get("sec-fetch-site", "none") not in {"same-origin", "none"}

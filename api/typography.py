@@ -1,0 +1,76 @@
+"""Numbers, quantities, times and lengths of time as each language writes them. Pure."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Final
+
+from fleet.metrics import load_metrics
+from fleet.tickets import local, spoken_time
+from fleet.words import Lang
+
+HARD_SPACE: Final = "\N{NO-BREAK SPACE}"
+MINUS: Final = "\N{MINUS SIGN}"
+
+
+def number(value: float, lang: Lang, decimals: int = 0) -> str:
+    """`1 234,5` in Swedish, `1,234.5` in English."""
+    text = f"{abs(value):,.{decimals}f}"
+    if lang == "sv":
+        text = text.replace(",", HARD_SPACE).replace(".", ",")
+    is_negative = value < 0 and any(char in "123456789" for char in text)
+    return MINUS + text if is_negative else text
+
+
+def quantity(value: float, metric: str, lang: Lang) -> str:
+    """`24,6 V`: in the unit and with the decimals of the metric catalogue."""
+    return with_unit(shown_value(value, metric), metric, lang)
+
+
+def shown_value(value: float, metric: str) -> float:
+    """A stored value in the unit that people see."""
+    known = load_metrics().get(metric)
+    return value * known.display_factor if known else value
+
+
+def with_unit(shown: float, metric: str, lang: Lang) -> str:
+    known = load_metrics().get(metric)
+    if known is None:
+        return number(shown, lang, 0 if float(shown).is_integer() else 2)
+    text = number(shown, lang, known.decimals)
+    return f"{text}{HARD_SPACE}{known.display_unit}" if known.display_unit else text
+
+
+def metric_label(metric: str, lang: Lang) -> str:
+    """The metric in words, with a capital; a metric outside the catalogue keeps its name."""
+    known = load_metrics().get(metric)
+    if known is None:
+        return metric
+    text = known.label(lang)
+    return text[:1].upper() + text[1:]
+
+
+def metric_unit(metric: str) -> str:
+    known = load_metrics().get(metric)
+    return known.display_unit if known else ""
+
+
+def when(at: datetime, lang: Lang, now: datetime) -> str:
+    """`fre 21 nov 14.05`, with the year when it is not this one."""
+    return spoken_time(at, lang, local(now).year)
+
+
+_UNITS: Final = {
+    "sv": (("dygn", "dygn"), ("tim", "tim"), ("min", "min")),
+    "en": (("day", "days"), ("h", "h"), ("min", "min")),
+}
+
+
+def length(time: timedelta, lang: Lang) -> str:
+    """`3 dygn`, `4 tim`, `12 min`: the largest unit that fits, rounded down."""
+    minutes = max(0, int(time.total_seconds() // 60))
+    counts = (minutes // 1440, minutes // 60, minutes)
+    for count, (one, many) in zip(counts, _UNITS[lang], strict=True):
+        if count:
+            return f"{number(count, lang)}{HARD_SPACE}{one if count == 1 else many}"
+    return f"0{HARD_SPACE}min"

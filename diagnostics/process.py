@@ -1,0 +1,226 @@
+"""The diagnostics process: two loops that wait, work and commit. What they do is decided elsewhere.
+
+Several may run side by side: inbox rows are shared out, a device is worked on by one at a time,
+and rollups are made by whoever holds the lock.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+import psycopg
+import structlog
+from prometheus_client import Counter, Gauge, Histogram
+
+from diagnostics.passes import PassResult, diagnose
+from fleet.faults import load_catalogue
+from runtime.failpoints import failpoint
+from storage import diagnosis, rollup
+from storage.connection import Connection, StorageError, connect, translated
+
+_log = structlog.get_logger()
+
+PASSES: Final = Counter(
+    "fjarrkoll_diagnose_passes", "Passes that had work, by outcome", ["outcome"]
+)
+RECORDS: Final = Counter("fjarrkoll_diagnose_records", "Records with faults that were diagnosed")
+TICKETS: Final = Counter("fjarrkoll_diagnose_tickets", "Tickets written, by what was done", ["did"])
+POSTPONED: Final = Counter("fjarrkoll_diagnose_postponed", "Records put off: they break a pass")
+PASS_S: Final = Histogram("fjarrkoll_diagnose_pass_seconds", "Time of a pass that had work")
+DELAY_S: Final = Histogram(
+    "fjarrkoll_diagnose_delay_seconds",
+    "From receipt to ticket, for the oldest record of a pass",
+    buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600),
+)
+INBOX_DEPTH: Final = Gauge("fjarrkoll_inbox_depth", "Records that wait for a diagnosis")
+ROLLUP_MARKS: Final = Counter("fjarrkoll_rollup_marks", "Dirty hours worked off")
+ROLLUP_LAG_S: Final = Gauge("fjarrkoll_rollup_lag_seconds", "Since no dirty hour was waiting")
+
+POSTPONE: Final = timedelta(hours=1)
+MAX_BACKOFF_S: Final = 10.0
+_GAUGE_INTERVAL_S: Final = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class DiagnoseSettings:
+    """What the process needs to know.
+
+    Attributes:
+        database_url: libpq URL.
+        inbox_batch: records per pass; a pass locks their devices.
+        rollup_batch: dirty marks per rollup transaction.
+        poll_s: how long to wait when the inbox was empty.
+        rollup_poll_s: the same for dirty hours; longer, so that marks of one hour meet.
+    """
+
+    database_url: str
+    inbox_batch: int = 500
+    rollup_batch: int = 20_000
+    poll_s: float = 0.1
+    rollup_poll_s: float = 1.0
+
+
+def run(
+    settings: DiagnoseSettings,
+    stop: threading.Event,
+    on_ready: Callable[[], None] | None = None,
+) -> None:
+    """Work until `stop` is set; call `on_ready` once both loops have their database.
+
+    A database that is down is waited for.
+
+    Raises:
+        Exception: whatever a loop did not expect; the other loop is stopped first.
+    """
+    load_catalogue()
+    loops = [_InboxLoop(settings, stop), _RollupLoop(settings, stop)]
+    for loop in loops:
+        loop.start()
+    if all(loop.wait_ready() for loop in loops) and on_ready is not None:
+        on_ready()
+    for loop in loops:
+        loop.join()
+    for loop in loops:
+        if loop.failure is not None:
+            raise loop.failure
+
+
+class _Loop(threading.Thread):
+    """Connects, steps, and backs off while the database is down."""
+
+    def __init__(self, settings: DiagnoseSettings, stop: threading.Event, name: str) -> None:
+        super().__init__(name=name)
+        self.failure: Exception | None = None
+        self._settings = settings
+        self._stop_event = stop
+        self._ready = threading.Event()
+        self._backoff_s = 0.0
+
+    def wait_ready(self) -> bool:
+        """Wait for the first connection; False when stopped before."""
+        while not self._ready.wait(0.05):
+            if self._stop_event.is_set():
+                return False
+        return True
+
+    def run(self) -> None:
+        try:
+            while not self._stop_event.is_set():
+                self._stay_connected()
+        except Exception as exc:  # noqa: BLE001 - the outermost loop; `run` raises it again
+            self.failure = exc
+            self._stop_event.set()
+
+    def _stay_connected(self) -> None:
+        try:
+            with connect(self._settings.database_url, role=diagnosis.ROLE, name=self.name) as conn:
+                self._ready.set()
+                while not self._stop_event.is_set():
+                    self._stop_event.wait(self.step(conn))
+                    self._backoff_s = 0.0
+        except (psycopg.Error, StorageError) as exc:
+            self._back_off(translated(exc) if isinstance(exc, psycopg.Error) else exc)
+
+    def _back_off(self, error: StorageError) -> None:
+        self._backoff_s = min(MAX_BACKOFF_S, self._backoff_s * 2 or 0.1)
+        _log.warning("database_retry", loop=self.name, error=str(error), wait_s=self._backoff_s)
+        self._stop_event.wait(self._backoff_s)
+
+    def step(self, conn: Connection) -> float:
+        """Do one unit of work and commit it; return how long to wait before the next."""
+        raise NotImplementedError
+
+
+class _InboxLoop(_Loop):
+    def __init__(self, settings: DiagnoseSettings, stop: threading.Event) -> None:
+        super().__init__(settings, stop, "diagnose_inbox")
+        self._batch = settings.inbox_batch
+        self._gauged_s = 0.0
+
+    def step(self, conn: Connection) -> float:
+        self._gauge(conn)
+        started_s = time.monotonic()
+        try:
+            result = self._pass(conn)
+        except diagnosis.LostRaceError:
+            conn.rollback()
+            PASSES.labels("lost_race").inc()
+            return 0.0
+        except psycopg.OperationalError:
+            raise
+        except Exception:  # noqa: BLE001 - one record must not stop all others
+            self._contain(conn)
+            return 0.0
+        if result.taken_n == 0:
+            return self._settings.poll_s
+        self._batch = min(self._settings.inbox_batch, self._batch * 2)
+        _report(result, time.monotonic() - started_s)
+        return 0.0
+
+    def _pass(self, conn: Connection) -> PassResult:
+        result = diagnose(conn, load_catalogue(), datetime.now(UTC), self._batch)
+        failpoint("diagnose_before_commit")
+        conn.commit()
+        failpoint("diagnose_after_commit")
+        return result
+
+    def _contain(self, conn: Connection) -> None:
+        """Halve the batch until the record that breaks it stands alone, then put that off."""
+        conn.rollback()
+        PASSES.labels("failed").inc()
+        _log.exception("pass_failed", batch=self._batch)
+        if self._batch > 1:
+            self._batch //= 2
+            return
+        now = datetime.now(UTC)
+        for row in diagnosis.take_inbox(conn, now, 1):
+            diagnosis.finish_inbox(conn, [row], {row.device_no: now + POSTPONE})
+            POSTPONED.inc()
+            _log.error("record_postponed", inbox_no=row.inbox_no, epoch=row.epoch, seq=row.seq)
+        conn.commit()
+
+    def _gauge(self, conn: Connection) -> None:
+        if time.monotonic() - self._gauged_s < _GAUGE_INTERVAL_S:
+            return
+        depth_n, _ = diagnosis.inbox_depth(conn, datetime.now(UTC))
+        INBOX_DEPTH.set(depth_n)
+        self._gauged_s = time.monotonic()
+
+
+def _report(result: PassResult, took_s: float) -> None:
+    PASSES.labels("done").inc()
+    RECORDS.inc(result.taken_n - result.held_n)
+    TICKETS.labels("opened").inc(len(result.opened))
+    TICKETS.labels("changed").inc(len(result.changed))
+    PASS_S.observe(took_s)
+    if result.oldest_received_at is not None and not result.held_n:
+        DELAY_S.observe((datetime.now(UTC) - result.oldest_received_at).total_seconds())
+    _log.info(
+        "pass_done",
+        taken_n=result.taken_n,
+        held_n=result.held_n,
+        episode_n=result.episode_n,
+        opened_n=len(result.opened),
+        changed_n=len(result.changed),
+        took_ms=round(took_s * 1000, 1),
+    )
+
+
+class _RollupLoop(_Loop):
+    def __init__(self, settings: DiagnoseSettings, stop: threading.Event) -> None:
+        super().__init__(settings, stop, "diagnose_rollup")
+        self._clean_s = time.monotonic()
+
+    def step(self, conn: Connection) -> float:
+        marks_n = rollup.recompute(conn, self._settings.rollup_batch)
+        conn.commit()
+        if marks_n is not None and marks_n < self._settings.rollup_batch:
+            self._clean_s = time.monotonic()
+        ROLLUP_MARKS.inc(marks_n or 0)
+        ROLLUP_LAG_S.set(time.monotonic() - self._clean_s)
+        return 0.0 if marks_n == self._settings.rollup_batch else self._settings.rollup_poll_s

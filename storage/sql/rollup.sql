@@ -1,0 +1,61 @@
+-- name: try_lock
+-- One runner at a time; the lock ends with the transaction.
+SELECT pg_try_advisory_xact_lock(hashtext('rollup_hour'));
+
+-- name: take_dirty_hours
+-- Marks to work off. A mark made from now on stands for samples this pass may not see.
+DELETE FROM dirty_hour WHERE ctid = ANY(ARRAY(
+    SELECT ctid FROM dirty_hour LIMIT %(limit)s::int FOR UPDATE SKIP LOCKED
+))
+RETURNING device_no, hour;
+
+-- name: recompute_hours
+-- Exactly these hours, from the samples. Summed in one order, so that any arrival gives one sum.
+WITH wanted AS MATERIALIZED (
+    SELECT DISTINCT device_no, hour
+    FROM unnest(%(devices)s::int[], %(hours)s::timestamptz[]) AS t (device_no, hour)
+),
+fresh AS MATERIALIZED (
+    SELECT wanted.device_no, wanted.hour, s.*
+    FROM wanted CROSS JOIN LATERAL (
+        SELECT metric_no, count(*) AS sample_n, min(value) AS min, max(value) AS max,
+            sum(value ORDER BY at, value) AS sum,
+            (array_agg(value ORDER BY at, value))[count(*)] AS last, max(at) AS last_at
+        FROM sample
+        WHERE sample.device_no = wanted.device_no
+            AND sample.at >= wanted.hour AND sample.at < wanted.hour + interval '1 hour'
+        GROUP BY metric_no
+    ) AS s
+),
+vanished AS (
+    DELETE FROM rollup_hour AS r
+    USING wanted JOIN latest USING (device_no) -- what has a rollup has a latest value
+    WHERE r.device_no = wanted.device_no AND r.metric_no = latest.metric_no
+        AND r.hour = wanted.hour
+        AND NOT EXISTS (
+            SELECT FROM fresh
+            WHERE fresh.device_no = r.device_no AND fresh.metric_no = r.metric_no
+                AND fresh.hour = r.hour
+        )
+),
+forward AS (
+    INSERT INTO latest (device_no, metric_no, at, value)
+    SELECT DISTINCT ON (device_no, metric_no) device_no, metric_no, last_at, last FROM fresh
+    ORDER BY device_no, metric_no, last_at DESC
+    ON CONFLICT (device_no, metric_no) DO UPDATE
+        SET at = EXCLUDED.at, value = EXCLUDED.value
+        WHERE (EXCLUDED.at, EXCLUDED.value) > (latest.at, latest.value)
+)
+INSERT INTO rollup_hour (device_no, metric_no, hour, sample_n, min, max, sum, last, last_at)
+SELECT device_no, metric_no, hour, sample_n, min, max, sum, last, last_at FROM fresh
+ON CONFLICT (device_no, metric_no, hour) DO UPDATE SET
+    sample_n = EXCLUDED.sample_n,
+    min = EXCLUDED.min,
+    max = EXCLUDED.max,
+    sum = EXCLUDED.sum,
+    last = EXCLUDED.last,
+    last_at = EXCLUDED.last_at;
+
+-- name: dirty_depth
+-- How many marks wait, counted up to a limit.
+SELECT count(*) FROM (SELECT FROM dirty_hour LIMIT %(limit)s::int) AS waiting;
