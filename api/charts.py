@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import groupby
+from itertools import groupby, pairwise
 from statistics import median
 from typing import Final
 
@@ -207,7 +207,8 @@ def _time_axis(frame: Frame) -> Iterable[Markup]:
         x = frame.x(tick.at)
         sparse = " odd" if index % 2 else ""
         yield Markup(
-            '<path class="axis" d="M{:.1f} {}v4"/><text class="tick x{}" x="{:.1f}" y="{}">{}</text>'
+            '<path class="axis" d="M{:.1f} {}v4"/>'
+            '<text class="tick x{}" x="{:.1f}" y="{}">{}</text>'
         ).format(x, BASE, sparse, x, HEIGHT - 8, _time_label(frame, tick))
 
 
@@ -233,12 +234,8 @@ def _unbroken(points: Sequence[Point], step: timedelta | None) -> list[list[Poin
 
 
 def _usual_distance(points: Sequence[Point]) -> timedelta:
-    distances = [after.at - before.at for before, after in zip(points, points[1:], strict=False)]
-    return (
-        timedelta(seconds=median(d.total_seconds() for d in distances))
-        if distances
-        else timedelta(0)
-    )
+    distances = [(after.at - before.at).total_seconds() for before, after in pairwise(points)]
+    return timedelta(seconds=median(distances)) if distances else timedelta(0)
 
 
 def _band(frame: Frame, scale: ValueScale, piece: Sequence[Point]) -> Markup:

@@ -34,6 +34,7 @@ from storage.diagnosis import (
     EpisodeChanges,
     FaultHistory,
     FaultKey,
+    InboxRow,
     OpenTicket,
     TicketEvent,
     TicketKey,
@@ -52,13 +53,14 @@ class PassResult:
     oldest_received_at: datetime | None = None
 
 
-def diagnose(conn: Connection, catalogue: FaultCatalogue, now: datetime, limit: int) -> PassResult:
-    """Work off up to `limit` inbox rows. The caller commits, or rolls back.
+def diagnose(
+    conn: Connection, catalogue: FaultCatalogue, now: datetime, taken: Sequence[InboxRow]
+) -> PassResult:
+    """Work off the inbox rows that this transaction has taken. The caller commits.
 
     Raises:
-        LostRaceError: somebody else opened one of the tickets; roll back and run it again.
+        LostRaceError: somebody else opened one of the tickets; roll back and take them again.
     """
-    taken = diagnosis.take_inbox(conn, now, limit)
     if not taken:
         return PassResult()
     device_nos = {row.device_no for row in taken}

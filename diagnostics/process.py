@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
@@ -22,6 +22,7 @@ from fleet.faults import load_catalogue
 from runtime.failpoints import failpoint
 from storage import diagnosis, rollup
 from storage.connection import Connection, StorageError, connect, translated
+from storage.diagnosis import InboxRow
 
 _log = structlog.get_logger()
 
@@ -112,7 +113,7 @@ class _Loop(threading.Thread):
         try:
             while not self._stop_event.is_set():
                 self._stay_connected()
-        except Exception as exc:  # noqa: BLE001 - the outermost loop; `run` raises it again
+        except Exception as exc:
             self.failure = exc
             self._stop_event.set()
 
@@ -144,45 +145,41 @@ class _InboxLoop(_Loop):
 
     def step(self, conn: Connection) -> float:
         self._gauge(conn)
-        started_s = time.monotonic()
+        started_s, now = time.monotonic(), datetime.now(UTC)
+        taken = diagnosis.take_inbox(conn, now, self._batch)
+        if not taken:
+            conn.rollback()
+            return self._settings.poll_s
         try:
-            result = self._pass(conn)
+            result = diagnose(conn, load_catalogue(), now, taken)
         except diagnosis.LostRaceError:
             conn.rollback()
             PASSES.labels("lost_race").inc()
             return 0.0
-        except psycopg.OperationalError:
-            raise
-        except Exception:  # noqa: BLE001 - one record must not stop all others
-            self._contain(conn)
+        except Exception as exc:
+            if _is_server_trouble(exc):
+                raise
+            self._contain(conn, taken)
             return 0.0
-        if result.taken_n == 0:
-            return self._settings.poll_s
+        _commit(conn)
         self._batch = min(self._settings.inbox_batch, self._batch * 2)
         _report(result, time.monotonic() - started_s)
         return 0.0
 
-    def _pass(self, conn: Connection) -> PassResult:
-        result = diagnose(conn, load_catalogue(), datetime.now(UTC), self._batch)
-        failpoint("diagnose_before_commit")
-        conn.commit()
-        failpoint("diagnose_after_commit")
-        return result
-
-    def _contain(self, conn: Connection) -> None:
+    def _contain(self, conn: Connection, taken: Sequence[InboxRow]) -> None:
         """Halve the batch until the record that breaks it stands alone, then put that off."""
         conn.rollback()
         PASSES.labels("failed").inc()
-        _log.exception("pass_failed", batch=self._batch)
-        if self._batch > 1:
-            self._batch //= 2
+        _log.exception("pass_failed", taken_n=len(taken))
+        self._batch = max(1, len(taken) // 2)
+        if len(taken) > 1:
             return
-        now = datetime.now(UTC)
-        for row in diagnosis.take_inbox(conn, now, 1):
-            diagnosis.finish_inbox(conn, [row], {row.device_no: now + POSTPONE})
-            POSTPONED.inc()
-            _log.error("record_postponed", inbox_no=row.inbox_no, epoch=row.epoch, seq=row.seq)
+        (row,) = taken
+        due_at = datetime.now(UTC) + POSTPONE
+        diagnosis.finish_inbox(conn, [row], {row.device_no: due_at})
         conn.commit()
+        POSTPONED.inc()
+        _log.error("record_postponed", inbox_no=row.inbox_no, epoch=row.epoch, seq=row.seq)
 
     def _gauge(self, conn: Connection) -> None:
         if time.monotonic() - self._gauged_s < _GAUGE_INTERVAL_S:
@@ -190,6 +187,18 @@ class _InboxLoop(_Loop):
         depth_n, _ = diagnosis.inbox_depth(conn, datetime.now(UTC))
         INBOX_DEPTH.set(depth_n)
         self._gauged_s = time.monotonic()
+
+
+def _is_server_trouble(exc: Exception) -> bool:
+    """True where waiting helps. A statement that ran too long is the work's own fault."""
+    is_too_slow = isinstance(exc, psycopg.errors.QueryCanceled)
+    return isinstance(exc, psycopg.OperationalError | psycopg.InterfaceError) and not is_too_slow
+
+
+def _commit(conn: Connection) -> None:
+    failpoint("diagnose_before_commit")
+    conn.commit()
+    failpoint("diagnose_after_commit")
 
 
 def _report(result: PassResult, took_s: float) -> None:

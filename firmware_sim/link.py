@@ -166,7 +166,7 @@ class Link:
             with contextlib.suppress(aiomqtt.MqttError):
                 await self._publish_state(client, self.conversation.will(), timeout_s=_GOODBYE_S)
         else:
-            _tear(client)
+            await _tear(client)
 
     async def _watch(self) -> None:
         """Return when the process stops or an outage begins."""
@@ -275,9 +275,10 @@ async def _publish_all(
             raise result
 
 
-def _tear(client: aiomqtt.Client) -> None:
+async def _tear(client: aiomqtt.Client) -> None:
     """Cut the connection as a dead radio does, without a goodbye: the broker sends the will."""
     connection = client._client.socket()
     if isinstance(connection, socket.socket):
         with contextlib.suppress(OSError):
             connection.shutdown(socket.SHUT_RDWR)
+        await asyncio.sleep(0.05)  # lets the client see the end, so that it does not say goodbye

@@ -9,6 +9,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from fleet.clock import ClockQuality, Shift, check_times, estimate
 from fleet.wire.messages import State, decode_state
 from fleet.wire.reasons import PayloadError, Reason
@@ -37,8 +39,7 @@ class DeviceEntry:
         return self.skews.get(max(self.skews) if boot is None else boot)
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(msgspec.Struct, frozen=True, gc=False):
     """One delivery as a source hands it over.
 
     Attributes:
@@ -60,8 +61,7 @@ class Message:
         return self.is_fresh and not self.is_retained
 
 
-@dataclass(frozen=True, slots=True)
-class Accepted:
+class Accepted(msgspec.Struct, frozen=True, gc=False):
     """A record to store, or a `skipped` marker, of a known and active device."""
 
     message: Message
@@ -70,8 +70,7 @@ class Accepted:
     shift: Shift
 
 
-@dataclass(frozen=True, slots=True)
-class StateReport:
+class StateReport(msgspec.Struct, frozen=True, gc=False):
     """A birth or a last will of a known and active device."""
 
     message: Message
@@ -79,8 +78,7 @@ class StateReport:
     state: State
 
 
-@dataclass(frozen=True, slots=True)
-class Refused:
+class Refused(msgspec.Struct, frozen=True, gc=False):
     """A message for quarantine. `identity` is set where the ledger may count it as received."""
 
     message: Message

@@ -5,8 +5,9 @@ from __future__ import annotations
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from fleet.intake import Message
 from ingest.settings import BatchLimits
@@ -19,8 +20,7 @@ class Lane(StrEnum):
     BULK = "bulk"
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
+class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One message with what is needed to acknowledge it, and nothing else, later.
 
     `connection` numbers the connection it came on: packet ids start over on the next one, and

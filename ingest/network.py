@@ -13,7 +13,7 @@ from typing import Final
 import structlog
 
 from fleet.wire.messages import Ack, encode_ack
-from fleet.wire.topics import DownChannel, down_topic
+from fleet.wire.topics import SHARD_COUNT, ack_topic, shard_of
 from ingest.buffered_socket import BufferedSocket
 from ingest.lanes import AckPacer, Delivery, Lane, LaneQueue
 from ingest.session import Session
@@ -67,22 +67,17 @@ class Network:
 
     def settle(self, deliveries: Sequence[Delivery], acks: Mapping[tuple[str, str], Ack]) -> None:
         """After COMMIT: acknowledge to the broker, then to the devices."""
-        slots = {
-            topic.split("/", 5)[4]: delivery.slot
-            for delivery in deliveries
-            if (topic := delivery.message.topic)
-        }
-        down = [
-            (slots[device], down_topic(tenant, device, DownChannel.ACK), encode_ack(ack))
-            for (tenant, device), ack in acks.items()
-        ]
-        self._settled.append((deliveries, down))
+        self._settled.append((deliveries, [self._addressed(*item) for item in acks.items()]))
         self._wake()
 
-    def tell(self, acks: Sequence[SlotAck]) -> None:
+    def _addressed(self, speaker: tuple[str, str], ack: Ack) -> SlotAck:
+        shard = shard_of(speaker[1])
+        slot = shard * self._slot_count // SHARD_COUNT
+        return slot, ack_topic(shard, *speaker), encode_ack(ack)
+
+    def tell(self, acks: Mapping[tuple[str, str], Ack]) -> None:
         """Send acknowledgements that answer no delivery: requests for gaps."""
-        self._settled.append(((), acks))
-        self._wake()
+        self.settle((), acks)
 
     def connected(self) -> int:
         return sum(session.is_connected for session in list(self._sessions.values()))

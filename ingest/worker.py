@@ -13,8 +13,7 @@ import psycopg
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from fleet.wire.messages import encode_ack
-from fleet.wire.topics import SHARD_COUNT, DownChannel, down_topic, shard_of
+from fleet.wire.topics import SHARD_COUNT
 from ingest.lanes import Delivery, Lane, LaneQueue
 from ingest.network import Network
 from ingest.settings import IngestSettings
@@ -153,16 +152,7 @@ class Worker:
         requests = gaps.sweep(conn, shards, datetime.now(UTC), age)
         conn.commit()
         _open_gaps.inc(len(requests))
-        self._network.tell(
-            [
-                (
-                    shard_of(request.device) // width,
-                    down_topic(request.tenant, request.device, DownChannel.ACK),
-                    encode_ack(request.ack),
-                )
-                for request in requests
-            ]
-        )
+        self._network.tell({(r.tenant, r.device): r.ack for r in requests})
 
     def _write(self, key: tuple[Lane, int], queue: LaneQueue) -> None:
         """One writer: take a batch, store it, have it acknowledged; for ever."""

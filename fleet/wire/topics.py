@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
+
+import msgspec
 
 PREFIX: Final = "fk/1"
 SHARD_COUNT: Final = 256
@@ -48,8 +49,7 @@ class DownChannel(StrEnum):
     FIRMWARE = "firmware"
 
 
-@dataclass(frozen=True, slots=True)
-class Topic:
+class Topic(msgspec.Struct, frozen=True, gc=False):
     """A parsed topic. `channel` is any well-formed word: the caller decides if it knows it."""
 
     shard: int
@@ -85,6 +85,11 @@ def shard_of(device: str) -> int:
 
 def up_topic(tenant: str, device: str, channel: UpChannel) -> str:
     return str(Topic(shard_of(device), checked_id(tenant), checked_id(device), "up", channel.value))
+
+
+def ack_topic(shard: int, tenant: str, device: str) -> str:
+    """Where the acknowledgement of a device in the registry goes; its ids are known to be good."""
+    return f"{PREFIX}/{shard:02x}/{tenant}/{device}/down/ack"
 
 
 def down_topic(tenant: str, device: str, channel: DownChannel) -> str:

@@ -13,6 +13,7 @@ import pytest
 from diagnostics.passes import PassResult, diagnose
 from fleet.faults import load_catalogue
 from storage.connection import connect
+from storage.diagnosis import take_inbox
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EPOCH = "9f2c61d0a4b7e813"
@@ -84,7 +85,8 @@ class World:
         results = []
         with connect(self.url, role="fjarrkoll_diagnose") as conn:
             while True:
-                result = diagnose(conn, load_catalogue(), now, limit)
+                taken = take_inbox(conn, now, limit)
+                result = diagnose(conn, load_catalogue(), now, taken)
                 conn.commit()
                 if result.taken_n == 0:
                     return results

@@ -1,0 +1,161 @@
+"""Which metrics to draw for a device or a ticket, over which time, with which faults."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Final
+
+from api import series
+from api.charts import POINT_BUDGET, Chart, Frame, Mark, chart
+from api.devices import found_series
+from api.telling import Say
+from api.texts import text
+from fleet.faults import load_catalogue
+from fleet.metrics import MetricKind, load_metrics
+from fleet.models import load_models
+from fleet.words import Component
+from storage import reading
+from storage.connection import Connection
+from storage.reading import (
+    DeviceRow,
+    EpisodeRow,
+    FaultRow,
+    LatestRow,
+    SeriesKey,
+    Span,
+    WholeTicketRow,
+)
+
+RANGES: Final[Mapping[str, timedelta]] = {
+    "24h": timedelta(hours=24),
+    "7d": timedelta(days=7),
+    "30d": timedelta(days=30),
+}
+CHARTS_AT_MOST: Final = 4
+MARKS_AT_MOST: Final = 300
+AROUND: Final = timedelta(hours=12)
+
+# What to look at first when a part is in doubt; the first that the device has reported is drawn.
+_TELLING: Final[Mapping[Component, tuple[str, ...]]] = {
+    Component.LEFT_MOTOR: ("motor_left_current_a", "motor_current_a"),
+    Component.RIGHT_MOTOR: ("motor_right_current_a", "motor_current_a"),
+    Component.MOTOR: ("motor_current_a", "motor_left_current_a", "motor_temp_c"),
+    Component.LEFT_BRAKE: ("motor_left_current_a", "motor_current_a"),
+    Component.RIGHT_BRAKE: ("motor_right_current_a", "motor_current_a"),
+    Component.BRAKE: ("motor_current_a", "motor_left_current_a"),
+    Component.CHARGER: ("battery_current_a",),
+    Component.POWER_MODULE: ("controller_temp_c", "battery_current_a"),
+    Component.MASK_LEAK: ("mask_leak_l_min",),
+    Component.MASK: ("mask_leak_l_min",),
+    Component.TUBE: ("tube_temp_c", "mask_leak_l_min"),
+    Component.HUMIDIFIER: ("humidifier_temp_c",),
+    Component.BLOWER: ("blower_temp_c", "blower_pressure_cmh2o"),
+    Component.PRESSURE_SENSOR: ("pressure_cmh2o", "blower_pressure_cmh2o"),
+    Component.RADIO: ("signal_strength_dbm",),
+}
+_TELLING_OF_ALL: Final = ("battery_voltage_v", "state_of_charge_pct", "pressure_cmh2o")
+
+
+@dataclass(frozen=True, slots=True)
+class Drawings:
+    """Charts of one device, and the metrics that are not among them."""
+
+    charts: list[Chart]
+    others: list[str]
+
+
+def is_private(metric: str) -> bool:
+    """True of a value about the person or the therapy: it belongs to care, not to repair."""
+    known = load_metrics().get(metric)
+    return known is not None and known.patient
+
+
+def latest_split(rows: Iterable[LatestRow]) -> tuple[list[LatestRow], int]:
+    """The values that may be shown here, and how many may not."""
+    rows = list(rows)
+    shown = [row for row in rows if not is_private(row.metric)]
+    return shown, len(rows) - len(shown)
+
+
+def device_charts(
+    conn: Connection, device: DeviceRow, reported: Sequence[str], chosen: str, say: Say
+) -> Drawings:
+    """Charts over the chosen range: the metric in the address, or the device's main ones."""
+    span = Span(say.now - RANGES[chosen], say.now)
+    available = _in_order(device.model_id, reported)
+    picked = say.query.get("metric")
+    drawn = [picked] if picked in available else _main(available)
+    marks = _marks(reading.faults(conn, device.device_no, span, MARKS_AT_MOST), say)
+    charts = [
+        _draw(conn, device.device_no, Frame(number, metric, say.lang, say.now, span), marks)
+        for number, metric in enumerate(drawn)
+    ]
+    return Drawings(charts, [metric for metric in available if metric not in drawn])
+
+
+def _in_order(model_id: str, reported: Sequence[str]) -> list[str]:
+    """Metrics of the model in its order, then what else was reported; private ones left out."""
+    model = load_models().get(model_id)
+    listed = list(model.metrics) if model else []
+    if reported:
+        listed = [metric for metric in listed if metric in set(reported)]
+    return [metric for metric in dict.fromkeys([*listed, *reported]) if not is_private(metric)]
+
+
+def _main(available: Sequence[str]) -> list[str]:
+    """The first gauges: counters only grow, and states are in words elsewhere."""
+    gauges = [metric for metric in available if _is_gauge(metric)]
+    return (gauges or list(available))[:CHARTS_AT_MOST]
+
+
+def _is_gauge(metric: str) -> bool:
+    known = load_metrics().get(metric)
+    return known is None or (known.kind is MetricKind.GAUGE and not metric.endswith("_state"))
+
+
+def _draw(conn: Connection, device_no: int, frame: Frame, marks: Sequence[Mark]) -> Chart:
+    metric_no = reading.metric_no(conn, frame.metric)
+    if metric_no is None:
+        return chart(frame, series.Series([], None, 0), marks)
+    key = SeriesKey(device_no, metric_no)
+    chosen = series.chosen("auto", frame.span)
+    return chart(frame, found_series(conn, key, frame.span, chosen, POINT_BUDGET), marks)
+
+
+def _marks(faults: Iterable[FaultRow], say: Say) -> list[Mark]:
+    return [_mark(fault, say) for fault in faults]
+
+
+def _mark(row: FaultRow, say: Say) -> Mark:
+    fault = load_catalogue().look_up(row.system, row.code)
+    state = text(f"fault.{row.state}", say.lang)
+    words = f"{row.code} · {fault.meaning(say.lang)} · {state}"
+    return Mark(row.at, row.state, fault.severity.value, words)
+
+
+def ticket_chart(
+    conn: Connection,
+    ticket: WholeTicketRow,
+    episodes: Sequence[EpisodeRow],
+    faults: Sequence[FaultRow],
+    say: Say,
+) -> Chart | None:
+    """The most telling metric around the newest episode; None when nothing was reported then."""
+    if not episodes:
+        return None
+    newest = max(episodes, key=lambda episode: episode.last_at)
+    span = Span(newest.last_at - AROUND, min(newest.last_at + AROUND, say.now + AROUND / 12))
+    reported = [row.metric for row in reading.latest_values(conn, ticket.device_no)]
+    marks = _marks(faults, say)
+    for metric in _telling(ticket.component, reported):
+        drawn = _draw(conn, ticket.device_no, Frame(0, metric, say.lang, say.now, span), marks)
+        if drawn.svg is not None:
+            return drawn
+    return None
+
+
+def _telling(component: str, reported: Sequence[str]) -> list[str]:
+    own = _TELLING.get(Component(component), ()) if component in set(Component) else ()
+    return [name for name in (*own, *_TELLING_OF_ALL) if name in reported and not is_private(name)]

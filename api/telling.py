@@ -1,0 +1,148 @@
+"""How a page speaks: its language, its addresses, and the templates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from hashlib import sha256
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import urlencode
+
+from fastapi import Request
+from fastapi.responses import HTMLResponse
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from api import typography
+from api.texts import text, text_or_raw
+from fleet.words import (
+    COMPONENT_LABELS,
+    DEVICE_CLASS_LABELS,
+    FIXER_LABELS,
+    SEVERITY_LABELS,
+    USABILITY_LABELS,
+    Lang,
+)
+
+_WORDS: Final[Mapping[str, Mapping[Lang, Mapping[Any, str]]]] = {
+    "severity": SEVERITY_LABELS,
+    "usability": USABILITY_LABELS,
+    "fixer": FIXER_LABELS,
+    "component": COMPONENT_LABELS,
+    "device_class": DEVICE_CLASS_LABELS,
+}
+
+
+def _static(name: str) -> bytes:
+    return files("api").joinpath("static", name).read_bytes()
+
+
+STYLE: Final = _static("fjarrkoll.css")
+ICON: Final = _static("icon.svg")
+STYLE_VERSION: Final = sha256(STYLE).hexdigest()[:12]
+
+_templates: Final = Environment(
+    loader=PackageLoader("api"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Say:
+    """One page's voice. `is_chosen` when the address itself names the language."""
+
+    lang: Lang
+    is_chosen: bool
+    path: str
+    query: Mapping[str, str]
+    now: datetime
+
+    def t(self, key: str, **values: object) -> str:
+        return text(key, self.lang, **values)
+
+    def word(self, kind: str, value: str) -> str:
+        """A word of the domain, lower case; the value itself when it has no word yet."""
+        if kind in _WORDS:
+            return _WORDS[kind][self.lang].get(value, value)
+        return text_or_raw(kind, value, self.lang)
+
+    def cap(self, words: str) -> str:
+        return words[:1].upper() + words[1:]
+
+    def when(self, at: datetime) -> str:
+        return typography.when(at, self.lang, self.now)
+
+    def ago(self, at: datetime) -> str:
+        return typography.length(self.now - at, self.lang)
+
+    def n(self, value: float) -> str:
+        return typography.number(value, self.lang)
+
+    def quantity(self, value: float, metric: str) -> str:
+        return typography.quantity(value, metric, self.lang)
+
+    def metric(self, name: str) -> str:
+        return typography.metric_label(name, self.lang)
+
+    def duration_ms(self, amount: int) -> str:
+        """`12 s`, `5 min`: for the error of a clock."""
+        seconds = abs(amount) / 1000
+        if seconds < 60:
+            return f"{typography.number(seconds, self.lang)}{typography.HARD_SPACE}s"
+        return self.ago(datetime.fromtimestamp(self.now.timestamp() - seconds, UTC))
+
+    def link(self, path: str, **query: object) -> str:
+        """An address inside the house that keeps the chosen language."""
+        kept = {key: str(value) for key, value in query.items() if value not in (None, "")}
+        if self.is_chosen:
+            kept["lang"] = self.lang
+        return f"{path}?{urlencode(kept)}" if kept else path
+
+    def other_language(self) -> tuple[str, str]:
+        """The language not spoken here and this page's address in it."""
+        other = "en" if self.lang == "sv" else "sv"
+        return other, f"{self.path}?{urlencode({**self.query, 'lang': other})}"
+
+
+def say_for(request: Request) -> Say:
+    """The language the address names, else the browser's, else Swedish."""
+    named = request.query_params.get("lang")
+    chosen: Lang | None = "sv" if named == "sv" else "en" if named == "en" else None
+    spoken = chosen or preferred(request.headers.get("accept-language", ""))
+    query = {key: value for key, value in request.query_params.items() if key != "lang"}
+    return Say(spoken, chosen is not None, request.url.path, query, datetime.now(UTC))
+
+
+def preferred(header: str) -> Lang:
+    """The first of Swedish and English in an Accept-Language header. Pure."""
+    best: tuple[float, Lang] = (0.0, "sv")
+    for part in header.split(",")[:20]:
+        tag, _, parameters = part.partition(";")
+        weight = _weight(parameters)
+        primary = tag.strip().lower().partition("-")[0]
+        if primary == "en" and weight > best[0]:
+            best = (weight, "en")
+        elif primary == "sv" and weight > best[0]:
+            best = (weight, "sv")
+    return best[1]
+
+
+def _weight(parameters: str) -> float:
+    name, _, value = parameters.strip().partition("=")
+    if name != "q":
+        return 1.0
+    try:
+        return min(1.0, max(0.0, float(value)))
+    except ValueError:
+        return 0.0
+
+
+def page(name: str, say: Say, status: int = 200, **values: object) -> HTMLResponse:
+    """Render a template."""
+    body = _templates.get_template(name).render(say=say, style_version=STYLE_VERSION, **values)
+    headers = {"Content-Language": say.lang, "Vary": "Accept-Language"}
+    return HTMLResponse(body, status, headers)
