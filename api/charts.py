@@ -28,14 +28,14 @@ from fleet.words import Lang
 from storage.reading import Span
 
 WIDTH: Final = 520
-HEIGHT: Final = 230
+HEIGHT: Final = 238
 LEFT: Final = 52
 RIGHT: Final = 508
-TOP: Final = 26
-BASE: Final = 178
-MARK_Y: Final = 190
+TOP: Final = 34
+BASE: Final = 186
+MARK_Y: Final = 198
 POINT_BUDGET: Final = 640
-MARK_WIDTH: Final = 9
+MARK_WIDTH: Final = 12
 MAX_NAMED: Final = 4
 TABLE_ROWS: Final = 12
 SHORTEST_BREAK: Final = timedelta(minutes=20)
@@ -180,7 +180,7 @@ def fault_count(count: int, lang: Lang) -> str:
 def _value_axis(frame: Frame, scale: ValueScale) -> Iterable[Markup]:
     unit = metric_unit(frame.metric)
     if unit:
-        yield Markup('<text class="unit" x="{}" y="14">{}</text>').format(4, unit)
+        yield Markup('<text class="unit" x="{}" y="13">{}</text>').format(4, unit)
     decimals = _decimals(scale.step)
     for value in scale.ticks():
         y = _y(scale, value)
@@ -259,8 +259,13 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> Iterable[Markup]:
     inside = sorted(
         (m for m in marks if frame.span.low <= m.at < frame.span.high), key=lambda m: m.at
     )
-    for _, near in groupby(inside, key=lambda mark: int(frame.x(mark.at) // MARK_WIDTH)):
-        yield _mark(frame, list(near))
+    clusters: list[list[Mark]] = []
+    for mark in inside:
+        if clusters and frame.x(mark.at) - frame.x(clusters[-1][0].at) < MARK_WIDTH:
+            clusters[-1].append(mark)
+        else:
+            clusters.append([mark])
+    return [_mark(frame, near) for near in clusters]
 
 
 _RANKS: Final = ("info", "minor", "major", "critical")

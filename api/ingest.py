@@ -30,7 +30,7 @@ class _Body(msgspec.Struct, forbid_unknown_fields=True):
     tenant: str
     device: str
     channel: str
-    record: msgspec.Raw | None = None
+    record: msgspec.Raw = msgspec.Raw()
     records: list[msgspec.Raw] | None = None
 
 
@@ -127,9 +127,10 @@ def _topic(request: _Body) -> str:
 
 
 def _records(request: _Body) -> Sequence[msgspec.Raw]:
-    if (request.record is None) == (request.records is None):
+    is_single = bool(bytes(request.record))
+    if is_single == (request.records is not None):
         raise invalid("body", "give either record or records")
-    records = [request.record] if request.record is not None else request.records or []
+    records = [request.record] if is_single else request.records or []
     if not records:
         raise invalid("body.records", "is empty")
     return records

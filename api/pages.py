@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from typing import Annotated, Any, Final
 
@@ -134,8 +135,41 @@ def ticket_page(rooms: InRooms, say: Voice, ticket_no: TicketNo) -> HTMLResponse
         faults=[fault_out(fault) for fault in faults[:FAULT_ROWS]],
         fault_n=len(faults),
         events=events,
+        details=[event_detail(event.detail, say) for event in events],
         chart=drawing,
     )
+
+
+def event_detail(detail: Mapping[str, Any], say: Say) -> str:
+    """What an event carries, in words; what has no words yet is shown as it is."""
+    return ", ".join(_said(key, value, say) for key, value in _joined(detail).items())
+
+
+def _joined(detail: Mapping[str, Any]) -> dict[str, Any]:
+    """`from` and `to` as one change."""
+    rest = {key: value for key, value in detail.items() if key not in ("from", "to")}
+    if "from" in detail and "to" in detail:
+        return {"change": (detail["from"], detail["to"]), **rest}
+    return dict(detail)
+
+
+def _said(key: str, value: Any, say: Say) -> str:
+    match key, value:
+        case "change", (before, after):
+            before, after = (_state_or_severity(str(word), say) for word in (before, after))
+            return say.t("event.change", before=before, after=after)
+        case "episodes", [_]:
+            return say.t("event.episodes.one")
+        case "episodes", list():
+            return say.t("event.episodes.many", n=say.n(len(value)))
+        case "reason", str():
+            return say.word("event.reason", value)
+        case _:
+            return f"{key}: {value}"
+
+
+def _state_or_severity(word: str, say: Say) -> str:
+    return say.word("severity", say.word("state", word))
 
 
 def sections_of(body: str) -> list[tuple[str, list[str]]]:

@@ -31,7 +31,7 @@ class Problem(BaseModel):
     errors: list[FieldProblem] = []
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: Python notes the traceback on it
 class ProblemError(Exception):
     """Raised where a request cannot be served; becomes a problem, or a page for people."""
 

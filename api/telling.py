@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
 from typing import Any, Final
@@ -79,6 +79,12 @@ class Say:
     def ago(self, at: datetime) -> str:
         return typography.length(self.now - at, self.lang)
 
+    def since(self, at: datetime) -> str:
+        """`för 3 tim sedan`, or `nyss` within the last minute."""
+        if self.now - at < timedelta(minutes=1):
+            return self.t("device.just_now")
+        return self.t("device.ago", time=self.ago(at))
+
     def n(self, value: float) -> str:
         return typography.number(value, self.lang)
 
@@ -93,7 +99,7 @@ class Say:
         seconds = abs(amount) / 1000
         if seconds < 60:
             return f"{typography.number(seconds, self.lang)}{typography.HARD_SPACE}s"
-        return self.ago(datetime.fromtimestamp(self.now.timestamp() - seconds, UTC))
+        return typography.length(timedelta(milliseconds=abs(amount)), self.lang)
 
     def link(self, path: str, **query: object) -> str:
         """An address inside the house that keeps the chosen language."""

@@ -145,7 +145,11 @@ class Link:
         async with client_of(self._shared.address, self._life.plan.id, will) as client:
             await client.subscribe(self._ack_topic, qos=0)
             self._stats.connects += 1
-            yield client
+            try:
+                yield client
+            finally:
+                if client._disconnected.done():  # else asyncio reports it as never looked at
+                    client._disconnected.exception()
 
     async def _session(self, client: aiomqtt.Client) -> None:
         self.conversation.on_connect()

@@ -235,6 +235,8 @@ class Conversation:
         self._forget_below(ack.hi + 1)
         self._cursor = max(self._cursor, ack.hi + 1)
         self._skip_holes()
+        for sent in self._sent.values():  # it works its way up: the rest is likely on its way
+            sent.due = max(sent.due, now + self._wait_s(sent.times))
         return Verdict(settle=ack.hi)
 
     def on_trimmed(self, oldest_seq: int) -> None:
@@ -303,16 +305,21 @@ class Conversation:
     def _mark(self, seq: int, now: float, records: list[int]) -> None:
         before = self._sent.get(seq)
         times = 1 if before is None else before.times + 1
+        self._sent[seq] = _Sent(now, now + self._wait_s(times), times)
+        records.append(seq)
+
+    def _wait_s(self, times: int) -> float:
+        """How long to wait for an answer to a record that was sent so many times."""
         patience_s = max(self._limits.resend_after_s, 3 * self._answer_s)
         wait_s = min(patience_s * 2 ** min(times - 1, 16), self._limits.resend_max_s)
-        self._sent[seq] = _Sent(now, now + wait_s * self._rng.uniform(0.75, 1.25), times)
-        records.append(seq)
+        return wait_s * self._rng.uniform(0.75, 1.25)
 
     def _expire(self, now: float) -> None:
         """Queue what has waited too long.
 
         While nothing is heard only the oldest goes again, as a question: a silent backend is
-        not to be flooded. Once something is heard, all that waited since before then.
+        not to be flooded. Once something is heard, all that waited since before then. Each
+        step forward gives what is still under way the whole time again.
         """
         if not self._sent:
             return

@@ -28,7 +28,7 @@ from fleet.wire.reasons import PayloadError
 from fleet.wire.records import CBOR, EARLIEST_MS, load_cbor
 from fleet.wire.topics import DownChannel, UpChannel, down_topic, is_id, up_topic
 
-_LINGER_S: Final = 3.0
+_LINGER_S: Final = 2.0
 
 
 class RecordingError(ValueError):
@@ -55,7 +55,7 @@ class _Line(msgspec.Struct):
     topic_channel: str
     after_ms: int = 0
     content_type: str | None = None
-    payload: msgspec.Raw | None = None
+    payload: msgspec.Raw = msgspec.Raw()
     payload_b64: str | None = None
 
 
@@ -97,12 +97,11 @@ def read_recording(path: Path) -> Recording:
 
 
 def _message(line: _Line) -> Sent:
-    if line.payload is not None:
-        payload = bytes(line.payload)
-    elif line.payload_b64 is not None:
+    payload = bytes(line.payload)
+    if not payload:
+        if line.payload_b64 is None:
+            raise ValueError("neither payload nor payload_b64")
         payload = base64.b64decode(line.payload_b64, validate=True)
-    else:
-        raise ValueError("neither payload nor payload_b64")
     if line.after_ms < 0:
         raise ValueError(f"after_ms {line.after_ms} is negative")
     return Sent(UpChannel(line.topic_channel), line.after_ms, line.content_type, payload)

@@ -279,7 +279,7 @@ class Simulation:
         while not done.is_set():
             if self.config.live:
                 self._tick(outbox, due, self.now_ms())
-            elif self.is_drained():
+            elif self.is_drained() and all(one.births for one in self.stats.devices.values()):
                 done.set()
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(done.wait(), _TICK_S)

@@ -19,13 +19,15 @@ CLOCK_TROUBLES: Final[tuple[ClockTrouble, ...]] = ("unset", "slow", "fast", "dri
 class Scenario:
     """Shares are of the fleet, 0 to 1; a device may draw more than one trouble.
 
-    `live_faults`: faults that begin soon after the live part has begun.
+    `live_faults`: faults that begin soon after the live part has begun, the first after
+    `live_faults_after_s` of wall time and then one each 20 s.
     """
 
     name: str
     description: str
     faults: float = 0.12
     live_faults: int = 0
+    live_faults_after_s: float = 10.0
     outages: float = 0.0
     wrong_clocks: float = 0.0
     duplicates: float = 0.0
@@ -146,12 +148,12 @@ def draw_faults(
 def draw_live_faults(
     scenario: Scenario, candidates: Sequence[PlannedDevice], span: Span, rng: Random
 ) -> list[HiddenFault]:
-    """Faults that begin 10 s, 30 s, 50 s … of wall time after the live part has begun."""
+    """Faults that begin while one watches, each on another device."""
     faults: list[HiddenFault] = []
     for device in candidates:
         if len(faults) == scenario.live_faults:
             break
-        since_ms = span.after(10 + 20 * len(faults)) + rng.randrange(5 * SECOND)
+        since_ms = span.after(scenario.live_faults_after_s + 20 * len(faults))
         fault = draw_live_fault(device, since_ms, rng)
         if fault is not None:
             faults.append(fault)

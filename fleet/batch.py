@@ -135,9 +135,7 @@ def _refuse(refused: Refused, ledger: Mapping[LedgerKey, LedgerEntry], plan: Pla
     plan.quarantined.append(refused)
 
 
-def _close_lost(
-    report: StateReport, ledger: Mapping[LedgerKey, LedgerEntry], plan: Plan
-) -> None:
+def _close_lost(report: StateReport, ledger: Mapping[LedgerKey, LedgerEntry], plan: Plan) -> None:
     """Close what a device says it no longer has: below its oldest, and in epochs it gave up."""
     state, device_no = report.state, report.device.device_no
     if not state.online or state.epoch is None or state.outbox is None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import zip_longest
 from typing import Final
 
 from fleet.wire.records import FaultState
@@ -100,7 +101,8 @@ def fold(events: Iterable[FaultEvent], prior_total: int | None = None) -> list[E
             current = _Stretch(event)
             stretches.append(current)
         current.add(event, occurrence_n)
-    return [stretch.episode(is_last=stretch is stretches[-1]) for stretch in stretches]
+    next_starts = [stretch.started_at for stretch in stretches[1:]]
+    return [stretch.episode(next_at) for stretch, next_at in zip_longest(stretches, next_starts)]
 
 
 def _rise(total: int | None, count: int | None) -> tuple[int, int | None]:
@@ -161,9 +163,9 @@ class _Stretch:
         self.first_received_at = min(self.first_received_at, event.received_at)
         self.event_n += 1
 
-    def episode(self, *, is_last: bool) -> Episode:
-        """The finished value; one that was cut while open ended where the next takes over."""
-        ended_at = None if self.is_open and is_last else self.last_at
+    def episode(self, next_at: datetime | None) -> Episode:
+        """The finished value. One that was cut while open lasts until the next takes over."""
+        ended_at = next_at if self.is_open else self.last_at
         return Episode(
             self.started_at,
             self.last_at,

@@ -61,7 +61,11 @@ def _ending(gap: OpenGap, received: SeqSet, lost: SeqSet) -> str:
         low <= gap.high and gap.low <= high for low, high in received.gaps()
     ):
         return "changed"
-    return "lost_on_device" if any(low <= gap.high and gap.low <= high for low, high in lost) else "received"
+    return (
+        "lost_on_device"
+        if any(low <= gap.high and gap.low <= high for low, high in lost)
+        else "received"
+    )
 
 
 def to_ask(gaps: Iterable[OpenGap], now: datetime, age: timedelta) -> list[OpenGap]:

@@ -311,8 +311,8 @@ def _body(ordered: Sequence[Evidence], lang: Lang, year: int) -> str:
     lead = _lead(ordered)
     sections = (
         _what_happened(ordered, lang, year),
-        _capitalised(label(lead.component, lang)) + ".",
-        "\n".join(_actions(ordered, lead, lang)),
+        _suspect(lead, lang),
+        _actions(ordered, lead, lang),
         _why(ordered, lead, lang, year),
     )
     parts = zip(_HEADINGS[lang], sections, strict=True)
@@ -336,51 +336,88 @@ def _distinct(ordered: Iterable[Evidence]) -> list[FaultCode]:
 
 def _history_of(fault: FaultCode, episodes: Sequence[Episode], lang: Lang, year: int) -> str:
     """One line: code, meaning, how often, since when, and whether it lasts."""
-    count = times(sum(e.occurrence_n for e in episodes), lang)
+    parts = [
+        f"{fault.code} · {_sentence(fault.meaning(lang))}",
+        _reported(episodes, lang, year),
+        _counted_by_device(sum(e.logged_n for e in episodes), lang),
+        _ending(episodes, lang, year),
+    ]
+    return " ".join(filter(None, parts))
+
+
+def _reported(episodes: Sequence[Episode], lang: Lang, year: int) -> str:
+    occurrence_n = sum(e.occurrence_n for e in episodes)
     first = spoken_time(episodes[0].started_at, lang, year)
-    last = max(e.last_at for e in episodes)
-    is_open = any(e.is_open for e in episodes)
+    verb, since = ("Rapporterat", "sedan") if lang == "sv" else ("Reported", "since")
+    joint = "," if occurrence_n == 1 else f" {since}"
+    return f"{verb} {times(occurrence_n, lang)}{joint} {first}."
+
+
+def _counted_by_device(logged_n: int, lang: Lang) -> str:
+    if logged_n == 0:
+        return ""
+    count = times(logged_n, lang)
     if lang == "sv":
-        end = "Felet pågår." if is_open else f"Upphörde {spoken_time(last, lang, year)}."
-        happened = f"Rapporterat {count}, första gången {first}. {end}"
-    else:
-        end = "It is still there." if is_open else f"It ended {spoken_time(last, lang, year)}."
-        happened = f"Reported {count}, first {first}. {end}"
-    return f"{fault.code} · {_sentence(fault.meaning(lang))} {happened}"
+        return f"Av dem {count} enligt hjälpmedlets egen logg."
+    return f"Of these {count} in the device's own log."
 
 
-def _actions(ordered: Sequence[Evidence], lead: FaultCode, lang: Lang) -> list[str]:
+def _ending(episodes: Sequence[Episode], lang: Lang, year: int) -> str:
+    ends = [e.ended_at for e in episodes if e.ended_at is not None]
+    if len(ends) < len(episodes):
+        return "Felet pågår." if lang == "sv" else "It is still there."
+    ended = spoken_time(max(ends), lang, year)
+    return f"Upphörde {ended}." if lang == "sv" else f"It ended {ended}."
+
+
+def _actions(ordered: Sequence[Evidence], lead: FaultCode, lang: Lang) -> str:
     """The lead fault's action first, each action once."""
     faults = [lead, *_distinct(ordered)]
     lines = list(dict.fromkeys(_sentence(fault.action(lang)) for fault in faults))
     if not lead.known:
         lines.append(_UNKNOWN_ADVICE[lang])
-    return lines
+    if not any(item.episode.is_open for item in ordered):
+        lines.append(_CLEARED_ADVICE[lang])
+    return "\n".join(lines)
 
 
 _UNKNOWN_ADVICE: Final[Mapping[Lang, str]] = {
-    "sv": "Fråga användaren hur hjälpmedlet fungerar. Räkna med att det kan stanna.",
-    "en": "Ask the user how the device works. Expect that it may stop.",
+    "sv": "Fråga användaren hur hjälpmedlet fungerar. Det kan sluta fungera.",
+    "en": "Ask the user how the device works. It may stop working.",
+}
+_CLEARED_ADVICE: Final[Mapping[Lang, str]] = {
+    "sv": "Felet har upphört men kan komma tillbaka. Kontrollera innan ärendet avslutas.",
+    "en": "The fault has cleared but may return. Check before the ticket is closed.",
 }
 
 
+def _suspect(lead: FaultCode, lang: Lang) -> str:
+    if lead.component is Component.UNKNOWN:
+        return "Okänd, koden säger det inte." if lang == "sv" else "Unknown, the code does not say."
+    return _capitalised(label(lead.component, lang)) + "."
+
+
 def _why(ordered: Sequence[Evidence], lead: FaultCode, lang: Lang, year: int) -> str:
-    severity = SEVERITY_LABELS[lang][lead.severity]
-    if lang == "sv":
-        lines = [f"Felet är {severity} och {_NEEDS[lang][lead.fixer]}."]
-        if not lead.known:
-            lines = ["Koden är okänd. Tills någon har tittat räknas felet som allvarligt."]
-    else:
-        lines = [f"The fault is {severity} and {_NEEDS[lang][lead.fixer]}."]
-        if not lead.known:
-            lines = ["The code is unknown. It counts as major until someone has looked."]
-    lines += [_listed(item, lang, year) for item in ordered[-MAX_LISTED:]]
+    lines = [_grounds(lead, lang)]
     if len(ordered) > MAX_LISTED:
-        more = len(ordered) - MAX_LISTED
-        lines.append(f"– {more} tidigare felperioder" if lang == "sv" else f"– {more} earlier")
+        earlier_n = len(ordered) - MAX_LISTED
+        word = "tidigare felperioder" if lang == "sv" else "earlier episodes"
+        lines.append(f"– {earlier_n} {word}")
+    lines += [_listed(item, lang, year) for item in ordered[-MAX_LISTED:]]
     if lead.source_title:
         lines.append(f"{'Källa' if lang == 'sv' else 'Source'}: {lead.source_title}")
     return "\n".join(lines)
+
+
+def _grounds(lead: FaultCode, lang: Lang) -> str:
+    severity = SEVERITY_LABELS[lang][lead.severity]
+    if lang == "sv":
+        if not lead.known:
+            return f"Koden är okänd. Tills någon har tittat räknas felet som {severity}."
+        return f"Felet är {severity} och {_NEEDS[lang][lead.fixer]}."
+    if not lead.known:
+        return f"The code is unknown. It counts as {severity} until someone has looked."
+    return f"The fault is {severity} and {_NEEDS[lang][lead.fixer]}."
 
 
 def _listed(item: Evidence, lang: Lang, year: int) -> str:
@@ -391,6 +428,8 @@ def _listed(item: Evidence, lang: Lang, year: int) -> str:
         span = f"{start}, pågår" if lang == "sv" else f"{start}, still there"
     elif episode.ended_at == episode.started_at:
         span = start
+    elif local(episode.ended_at).date() == local(episode.started_at).date():
+        span = f"{start}–{_clock(episode.ended_at, lang)}"
     else:
         span = f"{start} – {spoken_time(episode.ended_at, lang, year)}"
     return f"– {item.fault.code} · {span} · {times(episode.occurrence_n, lang)}"
@@ -421,7 +460,11 @@ def spoken_time(at: datetime, lang: Lang, year: int) -> str:
     date = f"{day} {here.day}{_HARD_SPACE}{month}"
     if here.year != year:
         date += f" {here.year}"
-    return f"{date} {here:%H.%M}" if lang == "sv" else f"{date} {here:%H:%M}"
+    return f"{date} {_clock(at, lang)}"
+
+
+def _clock(at: datetime, lang: Lang) -> str:
+    return f"{local(at):%H.%M}" if lang == "sv" else f"{local(at):%H:%M}"
 
 
 def times(number: int, lang: Lang) -> str:
@@ -429,7 +472,7 @@ def times(number: int, lang: Lang) -> str:
     if lang == "sv":
         digits = f"{number:,}".replace(",", _HARD_SPACE)
         return f"{digits}{_HARD_SPACE}{'gång' if number == 1 else 'gånger'}"
-    return f"{number:,}{_HARD_SPACE}{'time' if number == 1 else 'times'}"
+    return "once" if number == 1 else f"{number:,}{_HARD_SPACE}times"
 
 
 def _capitalised(text: str) -> str:

@@ -24,7 +24,9 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     """One message with what is needed to acknowledge it, and nothing else, later.
 
     `connection` numbers the connection it came on: packet ids start over on the next one, and
-    an acknowledgement that crosses over would destroy another message.
+    an acknowledgement that crosses over would destroy another message. What the other lane
+    handles is not stored, but takes its turn: a client must acknowledge in the order of arrival
+    (MQTT 5, 4.6), and some brokers insist on it.
     """
 
     message: Message
@@ -33,6 +35,7 @@ class Delivery(msgspec.Struct, frozen=True, gc=False):
     lane: Lane
     connection: int
     mid: int
+    is_for_other_lane: bool = False
 
 
 def is_closed(rows: int, size: int, age_s: float, limits: BatchLimits) -> bool:

@@ -13,7 +13,16 @@ _CONTENT_TYPE: Final = 0x03
 _PUBACK: Final = b"\x40\x02"
 
 # Bytes that a property's value takes: fixed, or -1 string or binary, -2 string pair, -3 varint.
-_PROPERTY_SIZES: Final = {0x01: 1, 0x02: 4, 0x03: -1, 0x08: -1, 0x09: -1, 0x0B: -3, 0x23: 2, 0x26: -2}
+_PROPERTY_SIZES: Final = {
+    0x01: 1,
+    0x02: 4,
+    0x03: -1,
+    0x08: -1,
+    0x09: -1,
+    0x0B: -3,
+    0x23: 2,
+    0x26: -2,
+}
 
 
 class PacketError(ValueError):

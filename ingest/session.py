@@ -25,7 +25,7 @@ from fleet.intake import Message
 from fleet.wire.topics import SHARD_COUNT, UpChannel
 from ingest.buffered_socket import BufferedSocket
 from ingest.lanes import Delivery, Lane
-from ingest.packets import PacketError, puback, publish_qos0
+from ingest.packets import PacketError, Publish, puback, publish_qos0
 from ingest.settings import IngestSettings
 
 log = structlog.get_logger()
@@ -75,7 +75,7 @@ def filters(slot: int, slot_count: int, lane: Lane) -> list[str]:
     """The topic filters of one slot's session.
 
     The bulk lane asks for every channel, so that also an unknown one is seen and quarantined;
-    what belongs to the urgent lane it gets twice that way and passes over.
+    what belongs to the urgent lane comes twice that way and is stored by that lane only.
     """
     width = SHARD_COUNT // slot_count
     shards = [f"{shard:02x}" for shard in range(slot * width, (slot + 1) * width)]
@@ -197,7 +197,12 @@ class Session:
         )
 
     def _on_disconnect(
-        self, _client: Client, _data: object, _flags: object, reason: ReasonCode, _properties: object
+        self,
+        _client: Client,
+        _data: object,
+        _flags: object,
+        reason: ReasonCode,
+        _properties: object,
     ) -> None:
         self.is_connected = False
         self._retry_at = time.monotonic() + self._backoff_s
@@ -232,20 +237,7 @@ class Session:
                     break
                 continue
             publish = live.take_publish(*found)
-            if not belongs_to(publish.topic, self.lane):
-                self._pass_over(live, publish.mid)
-                continue
-            message = Message(
-                publish.topic,
-                publish.payload,
-                publish.content_type,
-                now_ms,
-                publish.is_retained,
-                self._caught_up,
-            )
-            taken.append(
-                Delivery(message, self.slot, self.fence, self.lane, self.connection, publish.mid)
-            )
+            taken.append(self._delivery(publish, now_ms))
         self._unacknowledged += len(taken)
         return taken
 
@@ -258,9 +250,23 @@ class Session:
         if is_settled and self._unacknowledged < SMALLEST_WINDOW // 2:
             self._caught_up = True
 
-    def _pass_over(self, live: BufferedSocket, mid: int) -> None:
-        if mid:
-            live.send(puback(mid))
+    def _delivery(self, publish: Publish, now_ms: int) -> Delivery:
+        return Delivery(
+            Message(
+                publish.topic,
+                publish.payload,
+                publish.content_type,
+                now_ms,
+                publish.is_retained,
+                self._caught_up,
+            ),
+            self.slot,
+            self.fence,
+            self.lane,
+            self.connection,
+            publish.mid,
+            not belongs_to(publish.topic, self.lane),
+        )
 
     def acknowledge(self, deliveries: Sequence[Delivery]) -> int:
         """Acknowledge to the broker what came on the present connection; returns how many.

@@ -51,7 +51,9 @@ class Worker:
 
     def _new_queues(self) -> dict[tuple[Lane, int], LaneQueue]:
         writers = {Lane.URGENT: 1, Lane.BULK: self._settings.bulk_writers}
-        return {(lane, k): self._new_queue() for lane, count in writers.items() for k in range(count)}
+        return {
+            (lane, k): self._new_queue() for lane, count in writers.items() for k in range(count)
+        }
 
     def _new_queue(self) -> LaneQueue:
         settings = self._settings
@@ -184,13 +186,21 @@ class Worker:
                 backoff_s = min(backoff_s * 2, self._settings.backoff_max_s)
 
     def _store(self, intake: Intake, batch: list[Delivery]) -> None:
-        """Store and acknowledge part by part; removes from `batch` what is settled."""
+        """Store and acknowledge part by part, in the order of arrival.
+
+        What is settled leaves `batch`: acknowledged twice, a packet id would take another
+        message with it.
+        """
         held = {delivery.slot: delivery.fence for delivery in batch}
-        messages = [delivery.message for delivery in batch]
+        own = [at for at, delivery in enumerate(batch) if not delivery.is_for_other_lane]
+        messages = [batch[at].message for at in own]
+        settled = stored = 0
         for part, outcome in intake.store_parts(messages, held):
-            settled = batch[: len(part)]
-            self._network.settle(settled, outcome.acks)
-            del batch[: len(part)]
+            stored += len(part)
+            end = own[stored] if stored < len(own) else len(batch)
+            self._network.settle(batch[: end - settled], outcome.acks)
+            del batch[: end - settled]
+            settled = end
             _messages.labels("stored").inc(outcome.stored)
             _messages.labels("duplicate").inc(outcome.duplicate)
             _messages.labels("quarantined").inc(outcome.quarantined)
@@ -211,4 +221,3 @@ def _quiet_gc() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(50_000, 20, 50)
-

@@ -11,7 +11,15 @@ from typing import Any, Final
 import msgspec
 import psycopg
 
-from fleet.batch import LedgerEntry, LedgerKey, Plan, ledger_keys, plan_batch, refuse_scattered, refused_again
+from fleet.batch import (
+    LedgerEntry,
+    LedgerKey,
+    Plan,
+    ledger_keys,
+    plan_batch,
+    refuse_scattered,
+    refused_again,
+)
 from fleet.intake import Accepted, DeviceEntry, Message, Refused, StateReport, Verdict, judge
 from fleet.ranges import SeqSet
 from fleet.wire.messages import Ack
@@ -102,9 +110,7 @@ class Intake:
         self._refused_names: set[tuple[str, str]] = set()
         self._days: set[int] = set()
 
-    def store(
-        self, messages: Sequence[Message], held: Mapping[int, int] | None = None
-    ) -> Outcome:
+    def store(self, messages: Sequence[Message], held: Mapping[int, int] | None = None) -> Outcome:
         """Store `messages` in one transaction; when this returns they are committed.
 
         Args:
@@ -366,7 +372,12 @@ def _rejected(verdict: Verdict, detail: str) -> Verdict:
     if isinstance(verdict, StateReport):
         device = verdict.device
         return Refused(
-            verdict.message, Reason.REJECTED_BY_DATABASE, detail, device.tenant, device.device_id, device
+            verdict.message,
+            Reason.REJECTED_BY_DATABASE,
+            detail,
+            device.tenant,
+            device.device_id,
+            device,
         )
     return verdict
 
@@ -417,9 +428,7 @@ def _lock(conn: Connection, keys: Iterable[LedgerKey]) -> dict[LedgerKey, Ledger
     }
 
 
-def _write_ledger(
-    conn: Connection, ledger: Mapping[LedgerKey, LedgerEntry], now: datetime
-) -> None:
+def _write_ledger(conn: Connection, ledger: Mapping[LedgerKey, LedgerEntry], now: datetime) -> None:
     if not ledger:
         return
     keys = sorted(ledger)
@@ -537,5 +546,3 @@ def _write_state(conn: Connection, report: StateReport) -> None:
     }
     conn.execute(SQL["write_birth"], parameters)
     conn.execute(SQL["write_boot"], parameters)
-
-

@@ -154,7 +154,14 @@ def load_cbor(payload: bytes) -> Any:
     stream = io.BytesIO(payload)
     try:
         item = cbor2.load(stream)
-    except (cbor2.CBORDecodeError, ValueError, TypeError, RecursionError, MemoryError, OverflowError) as exc:
+    except (
+        cbor2.CBORDecodeError,
+        ValueError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+        OverflowError,
+    ) as exc:
         raise PayloadError(Reason.MALFORMED, f"CBOR: {str(exc)[:MAX_TEXT]}") from exc
     if stream.tell() != len(payload):
         raise PayloadError(Reason.MALFORMED, "CBOR: bytes after the first item")

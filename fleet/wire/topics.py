@@ -59,7 +59,9 @@ class Topic(msgspec.Struct, frozen=True, gc=False):
     channel: str
 
     def __str__(self) -> str:
-        return f"{PREFIX}/{self.shard:02x}/{self.tenant}/{self.device}/{self.direction}/{self.channel}"
+        return (
+            f"{PREFIX}/{self.shard:02x}/{self.tenant}/{self.device}/{self.direction}/{self.channel}"
+        )
 
 
 def is_id(text: str) -> bool:

@@ -108,8 +108,8 @@ class World:
         """All that must be the same whatever the order of arrival; numbers are left out."""
         return {
             "episodes": self.rows(
-                "SELECT device_no, system, code, started_at, last_at, ended_at, raised_n, cleared_n,"
-                " logged_n, first_received_at FROM episode ORDER BY 1, 2, 3, 4"
+                "SELECT device_no, system, code, started_at, last_at, ended_at, raised_n,"
+                " cleared_n, logged_n, first_received_at FROM episode ORDER BY 1, 2, 3, 4"
             ),
             "tickets": self.rows(
                 "SELECT device_no, cause, state, order_kind, severity, usability, fixer, component,"

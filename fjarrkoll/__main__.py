@@ -1,0 +1,5 @@
+"""`python -m fjarrkoll` is `fjarrkoll`."""
+
+from fjarrkoll.cli import main
+
+main()

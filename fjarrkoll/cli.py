@@ -1,0 +1,423 @@
+"""`fjarrkoll`: one command, nouns and verbs. Reads the environment, puts the rooms together.
+
+Exit status: 0 done; 1 done, and the answer is no; 2 wrong use or configuration; 3 a server
+could not be used.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final, NoReturn
+
+import structlog
+import typer
+
+from fjarrkoll.settings import Settings, default_data_dir, load_settings
+from runtime.failpoints import arm
+from runtime.health import Health, serve_health
+from runtime.logs import configure_logs
+from runtime.shell import end_with_parent, stop_event
+
+USAGE_ERROR: Final = 2
+SERVER_ERROR: Final = 3
+
+log = structlog.get_logger()
+
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Fjärrkoll: from a device's record to a repair ticket.",
+)
+database = typer.Typer(no_args_is_help=True, help="The database's schema.")
+device = typer.Typer(no_args_is_help=True, help="The registry of devices.")
+catalogue = typer.Typer(no_args_is_help=True, help="The catalogue of fault codes.")
+ledger = typer.Typer(no_args_is_help=True, help="What was received, and what is missing.")
+app.add_typer(database, name="db")
+app.add_typer(device, name="device")
+app.add_typer(catalogue, name="catalog")
+app.add_typer(ledger, name="ledger")
+
+AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def main() -> None:
+    """Run the command line; every expected error is one line and an exit status."""
+    from fjarrkoll.errors import explain  # noqa: PLC0415 - imports every room
+
+    try:
+        app(standalone_mode=True)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except Exception as exc:  # noqa: BLE001 - the outermost loop of the shell
+        status, message = explain(exc)
+        typer.echo(f"fjarrkoll: {message}", err=True)
+        sys.exit(status)
+
+
+def _begin() -> Settings:
+    settings = load_settings()
+    configure_logs(settings.log_level, is_json=settings.log_json)
+    arm(settings.failpoint)
+    return settings
+
+
+def _fail(message: str, status: int = USAGE_ERROR) -> NoReturn:
+    typer.echo(f"fjarrkoll: {message}", err=True)
+    raise typer.Exit(status)
+
+
+def _print(result: dict[str, Any], *, as_json: bool, text: Callable[[], str]) -> None:
+    typer.echo(json.dumps(result, ensure_ascii=False, default=str) if as_json else text())
+
+
+def _ready(process: str, **fields: object) -> None:
+    log.info("process_ready", process=process, **fields)
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself.")] = None,
+    devices: Annotated[int, typer.Option(min=1, max=5000)] = 200,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    scenario: Annotated[str, typer.Option(help="See `fjarrkoll sim --help`.")] = "demo",
+    data: Annotated[Path | None, typer.Option(help="Keep the data here.")] = None,
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="Of the pages.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything on this machine: servers, 200 devices, a week of history, pages.
+
+    A run with --seconds starts from nothing and leaves nothing, unless --data is given.
+
+    Example: fjarrkoll demo --seconds 60 --devices 200 --json
+    """
+    from fjarrkoll.demo import DemoSettings, run_demo  # noqa: PLC0415 - loads every room
+
+    settings = _begin()
+    stop = stop_event()
+    if data is None and seconds is None:
+        data = settings.data_dir or default_data_dir()
+    result = run_demo(
+        DemoSettings(
+            devices,
+            seed,
+            scenario,
+            seconds,
+            data,
+            settings.api_port if port is None else port,
+            settings.database_url and settings.database_url.get_secret_value(),
+            settings.mqtt_url and settings.mqtt_url.get_secret_value(),
+        ),
+        stop,
+        lambda line: typer.echo(line, err=True),
+    )
+    is_right = result.pop("is_right")
+    if seconds is not None or as_json:
+        _print(result, as_json=as_json, text=lambda: _account_text(result))
+    if seconds is not None and not is_right:
+        raise typer.Exit(1)
+
+
+def _account_text(account: dict[str, Any]) -> str:
+    return "\n".join(f"{name:22} {value}" for name, value in account.items())
+
+
+@app.command()
+def ingest() -> None:
+    """Run an ingest worker: MQTT to rows. Start several to share the shards.
+
+    Example: FJARRKOLL_DATABASE_URL=… FJARRKOLL_MQTT_URL=… fjarrkoll ingest
+    """
+    from ingest.settings import IngestSettings  # noqa: PLC0415 - only this process needs paho
+    from ingest.worker import Worker  # noqa: PLC0415
+
+    settings = _begin()
+    health = Health("ingest")
+    worker = Worker(
+        IngestSettings(
+            settings.required("database_url"),
+            settings.required("mqtt_url"),
+            client_prefix=settings.ingest_client_prefix,
+            is_throwaway=settings.database_throwaway,
+            bulk_writers=settings.ingest_bulk_writers,
+            lease_s=settings.ingest_lease_s,
+            gap_age_s=settings.ingest_gap_age_s,
+        ),
+        health,
+    )
+    _serve(settings, health)
+    worker.run(stop_event(), lambda: _ready("ingest"))
+
+
+def _serve(settings: Settings, health: Health) -> None:
+    if settings.health_port is not None:
+        server = serve_health(health, settings.health_port)
+        log.info("health_served", port=server.server_port)
+
+
+@app.command()
+def diagnose() -> None:
+    """Run diagnostics: reported faults to episodes and tickets, and the hourly rollups.
+
+    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll diagnose
+    """
+    from diagnostics.process import DiagnoseSettings, run  # noqa: PLC0415
+
+    settings = _begin()
+    _serve(settings, Health("diagnose"))
+    run(
+        DiagnoseSettings(settings.required("database_url")),
+        stop_event(),
+        lambda: _ready("diagnose"),
+    )
+
+
+@app.command()
+def api(
+    port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
+    host: Annotated[str, typer.Option(help="A loopback address; nothing else yet.")] = "127.0.0.1",
+) -> None:
+    """Run the API and the pages, on loopback only until access control exists.
+
+    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll api --port 8460
+    """
+    from api.process import run  # noqa: PLC0415 - only this process needs FastAPI
+    from api.settings import ApiSettings  # noqa: PLC0415
+
+    settings = _begin()
+    api_settings = ApiSettings(
+        settings.required("database_url"),
+        host=host,
+        port=settings.api_port if port is None else port,
+    )
+    run(api_settings, stop_event(), lambda url: _ready("api", address=url))
+
+
+@app.command()
+def sim(
+    devices: Annotated[int, typer.Option(min=1, max=5000)] = 30,
+    seed: Annotated[int, typer.Option(min=0)] = 1,
+    speed: Annotated[float, typer.Option(min=1, max=3600)] = 1.0,
+    scenario: Annotated[str, typer.Option(help="What goes wrong: see `--scenario list`.")] = "demo",
+    truth: Annotated[Path | None, typer.Option(help="Write the hidden truth here.")] = None,
+    replay: Annotated[Path | None, typer.Option(help="Send a recording instead.")] = None,
+    device_id: Annotated[
+        str | None, typer.Option("--device", help="Replay as this device.")
+    ] = None,
+    rebase: Annotated[bool, typer.Option(help="Move a recording's times to now.")] = False,
+    outbox: Annotated[Path, typer.Option(help="The devices' outbox file.")] = Path("outbox.db"),
+    history_days: Annotated[float, typer.Option(min=0, max=60)] = 7.0,
+    seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself.")] = None,
+    tenant: Annotated[str, typer.Option()] = "demo",
+    as_json: AsJson = False,
+) -> None:
+    """Run simulated devices against FJARRKOLL_MQTT_URL; they must be registered.
+
+    Example: fjarrkoll sim --devices 50 --seed 7 --scenario outage --truth truth.jsonl
+    """
+    from firmware_sim.runner import main as run  # noqa: PLC0415
+    from firmware_sim.scenarios import SCENARIOS  # noqa: PLC0415
+    from firmware_sim.settings import Config  # noqa: PLC0415
+
+    if scenario == "list":
+        for name, found in SCENARIOS.items():
+            typer.echo(f"{name:14} {found.description}")
+        return
+    settings = _begin()
+    end_with_parent()
+    config = Config(
+        mqtt_url=settings.required("mqtt_url"),  # type: ignore[arg-type]  # becomes a secret
+        outbox_path=outbox,
+        devices=devices,
+        seed=seed,
+        speed=speed,
+        scenario=scenario,
+        history_days=history_days,
+        tenant=tenant,
+        run_for_s=seconds,
+        truth=truth,
+        replay=replay,
+        replay_device=device_id,
+        rebase=rebase,
+    )
+    stats = run(config)
+    totals = stats.totals()
+    lines = "\n".join(f"{name:20} {value:,}" for name, value in totals.items())
+    typer.echo(stats.to_json() if as_json else lines)
+
+
+@database.command("migrate")
+def db_migrate(as_json: AsJson = False) -> None:
+    """Bring the database to this release's schema, and the catalogues into it.
+
+    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll db migrate
+    """
+    from storage.connection import connect  # noqa: PLC0415
+    from storage.migrate import migrate  # noqa: PLC0415
+    from storage.registry import sync_catalogues  # noqa: PLC0415
+
+    url = _begin().required("database_url")
+    revision = migrate(url)
+    with connect(url) as conn:
+        sync_catalogues(conn)
+    _print({"revision": revision}, as_json=as_json, text=lambda: f"at revision {revision}")
+
+
+@device.command("add")
+def device_add(
+    id: Annotated[str, typer.Argument(help="1 to 64 of A-Z a-z 0-9 _ -")],  # noqa: A002
+    tenant: Annotated[str, typer.Option(help="Made at first mention.")],
+    model: Annotated[str, typer.Option(help="See `fjarrkoll catalog models`.")],
+    centre: Annotated[str | None, typer.Option()] = None,
+    serial: Annotated[str | None, typer.Option()] = None,
+    individual_no: Annotated[str | None, typer.Option(help="The mark on the device.")] = None,
+    pending: Annotated[bool, typer.Option(help="Not to be believed until claimed.")] = False,
+    dry_run: Annotated[bool, typer.Option(help="Check, and change nothing.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Register a device.
+
+    Example: fjarrkoll device add wc-000017 --tenant vgr --model permobil-m3
+    """
+    from fleet.wire.topics import UpChannel, up_topic  # noqa: PLC0415
+    from storage.connection import connect  # noqa: PLC0415
+    from storage.registry import NewDevice, add_devices, find_device  # noqa: PLC0415
+
+    url = _begin().required("database_url")
+    status = "pending" if pending else "active"
+    with connect(url) as conn:
+        new = [NewDevice(id, model, serial, individual_no)]
+        added = add_devices(conn, new, tenant=tenant, centre=centre, status=status)
+        if not added:
+            known = find_device(conn, id)
+            owner = known.tenant if known is not None else "another tenant"
+            _fail(f"{id} is registered already, with tenant {owner}", 1)
+        if dry_run:
+            conn.rollback()
+    topic = up_topic(tenant, id, UpChannel.BULK)
+    result = {"id": id, "tenant": tenant, "status": status, "topic": topic, "dry_run": dry_run}
+    verb = "would be registered" if dry_run else "registered"
+    _print(result, as_json=as_json, text=lambda: f"{id} {verb}; it publishes to {topic}")
+
+
+@device.command("show")
+def device_show(
+    id: Annotated[str, typer.Argument()],  # noqa: A002
+    as_json: AsJson = False,
+) -> None:
+    """Show a registered device.
+
+    Example: fjarrkoll device show wc-000017 --json
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from storage.connection import connect  # noqa: PLC0415
+    from storage.registry import find_device  # noqa: PLC0415
+
+    with connect(_begin().required("database_url")) as conn:
+        found = find_device(conn, id)
+    if found is None:
+        _fail(f"{id} is not registered: fjarrkoll device add {id} --tenant T --model M", 1)
+    fields = asdict(found)
+    _print(
+        fields,
+        as_json=as_json,
+        text=lambda: "\n".join(f"{name:14} {value}" for name, value in fields.items()),
+    )
+
+
+@device.command("status")
+def device_status(
+    id: Annotated[str, typer.Argument()],  # noqa: A002
+    status: Annotated[str, typer.Argument(help="active, pending or revoked")],
+) -> None:
+    """Claim or revoke a device; ingest obeys from its next batch on.
+
+    Example: fjarrkoll device status wc-000017 revoked
+    """
+    from storage.connection import connect  # noqa: PLC0415
+    from storage.registry import set_status  # noqa: PLC0415
+
+    if status not in ("active", "pending", "revoked"):
+        _fail(f"status {status!r}: use active, pending or revoked")
+    with connect(_begin().required("database_url")) as conn:
+        if not set_status(conn, id, status):
+            _fail(f"{id} is not registered", 1)
+    typer.echo(f"{id} is {status}")
+
+
+@catalogue.command("show")
+def catalog_show(
+    system: Annotated[str, typer.Argument(help="The code table, such as vr2.")],
+    code: Annotated[str, typer.Argument(help="The code, such as 2C00.")],
+    as_json: AsJson = False,
+) -> None:
+    """Say what a fault code means. An unknown code has an answer too.
+
+    Example: fjarrkoll catalog show vr2 2C00
+    """
+    from dataclasses import asdict  # noqa: PLC0415
+
+    from fleet.faults import load_catalogue  # noqa: PLC0415
+
+    fault = load_catalogue().look_up(system, code)
+    fields = {
+        name: str(value) if value is not None else None for name, value in asdict(fault).items()
+    }
+    _print(
+        fields,
+        as_json=as_json,
+        text=lambda: "\n".join(f"{name:14} {value}" for name, value in fields.items()),
+    )
+    if not fault.known:
+        raise typer.Exit(1)
+
+
+@catalogue.command("models")
+def catalog_models(as_json: AsJson = False) -> None:
+    """List the device models.
+
+    Example: fjarrkoll catalog models
+    """
+    from fleet.models import load_models  # noqa: PLC0415
+
+    models = {m.id: f"{m.device_class:24} {m.maker} {m.name}" for m in load_models()}
+    _print(
+        {"models": list(models)},
+        as_json=as_json,
+        text=lambda: "\n".join(f"{key:24} {value}" for key, value in models.items()),
+    )
+
+
+@ledger.command("check")
+def ledger_check(as_json: AsJson = False) -> None:
+    """Check the loss equation: received = stored + duplicate + quarantined.
+
+    Example: fjarrkoll ledger check --json
+    """
+    from fjarrkoll.balance import draw_up  # noqa: PLC0415
+    from storage.connection import connect  # noqa: PLC0415
+
+    with connect(_begin().required("database_url")) as conn:
+        balance = draw_up(conn, {})
+    account = balance.as_dict()
+    _print(account, as_json=as_json, text=lambda: _account_text(account))
+    if not balance.is_right:
+        raise typer.Exit(1)
+
+
+@app.command()
+def doctor(as_json: AsJson = False) -> None:
+    """Show the effective configuration, without secrets, and what is wrong with it.
+
+    Example: fjarrkoll doctor
+    """
+    from fjarrkoll.doctor import examine  # noqa: PLC0415 - imports every room
+
+    report = examine(_begin())
+    _print(report.as_dict(), as_json=as_json, text=report.as_text)
+    if report.problems:
+        raise typer.Exit(1)

@@ -1,0 +1,99 @@
+"""What is configured, and what is wrong with it."""
+
+from __future__ import annotations
+
+import platform
+import shutil
+import socket
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from typing import Any
+
+import psycopg
+from psycopg import conninfo
+
+from fjarrkoll.settings import PREFIX, Settings, default_data_dir
+from ingest.session import BrokerAddress
+from storage import accounts
+from storage.connection import ROLES, Connection, StorageError, check_durability, connect, redacted
+from storage.migrate import HEAD
+
+
+@dataclass(slots=True)
+class Report:
+    """Findings in reading order; `problems` say what to do."""
+
+    facts: dict[str, str] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"facts": self.facts, "problems": self.problems}
+
+    def as_text(self) -> str:
+        lines = [f"{name:26} {value}" for name, value in self.facts.items()]
+        lines += [f"PROBLEM: {problem}" for problem in self.problems]
+        return "\n".join([*lines, "" if self.problems else "nothing is wrong"]).rstrip()
+
+
+def examine(settings: Settings) -> Report:
+    """Look at everything that a start needs; changes nothing."""
+    report = Report()
+    _examine_environment(settings, report)
+    _examine_database(settings, report)
+    _examine_broker(settings, report)
+    return report
+
+
+def _examine_environment(settings: Settings, report: Report) -> None:
+    report.facts["fjarrkoll"] = version("fjarrkoll")
+    report.facts["python"] = platform.python_version()
+    report.facts["data directory"] = str(settings.data_dir or default_data_dir())
+    for name in ("log_level", "log_json", "ingest_lease_s", "ingest_bulk_writers", "api_port"):
+        report.facts[f"{PREFIX}{name.upper()}"] = str(getattr(settings, name))
+    for program in ("mosquitto", "chromium"):
+        found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
+        report.facts[program] = found or "not installed (only some tests need it)"
+
+
+def _examine_database(settings: Settings, report: Report) -> None:
+    if settings.database_url is None:
+        report.facts["database"] = "embedded"
+        return
+    url = settings.database_url.get_secret_value()
+    try:
+        report.facts["database"] = redacted(url)
+        with connect(url, name="fjarrkoll doctor") as conn:
+            _examine_server(conn, report, is_throwaway=settings.database_throwaway)
+    except (StorageError, psycopg.Error, conninfo.e.ProgrammingError) as exc:
+        report.problems.append(f"{PREFIX}DATABASE_URL: {exc}")
+
+
+def _examine_server(conn: Connection, report: Report, *, is_throwaway: bool) -> None:
+    postgres, timescale = accounts.server(conn)
+    report.facts["postgresql"] = postgres
+    report.facts["timescaledb"] = timescale or "not installed: native partitions"
+    check_durability(conn, is_throwaway=is_throwaway)
+    exists = conn.execute("SELECT to_regclass('alembic_version') IS NOT NULL").fetchone()
+    row = None
+    if exists == (True,):
+        row = conn.execute("SELECT version_num FROM alembic_version").fetchone()
+    report.facts["schema revision"] = row[0] if row else "none"
+    if row is None or row[0] != HEAD:
+        report.problems.append(f"the schema is not at {HEAD}: run `fjarrkoll db migrate`")
+        return
+    for role in ROLES:
+        member = conn.execute("SELECT pg_has_role(current_user, %s, 'SET')", [role]).fetchone()
+        if member != (True,):
+            report.problems.append(f"the database user may not take the role {role}: GRANT it")
+
+
+def _examine_broker(settings: Settings, report: Report) -> None:
+    if settings.mqtt_url is None:
+        report.facts["broker"] = "embedded"
+        return
+    try:
+        address = BrokerAddress.parse(settings.mqtt_url.get_secret_value())
+        report.facts["broker"] = f"{address.host}:{address.port}{' TLS' if address.is_tls else ''}"
+        socket.create_connection((address.host, address.port), timeout=3).close()
+    except (ValueError, OSError) as exc:
+        report.problems.append(f"{PREFIX}MQTT_URL: {exc}")

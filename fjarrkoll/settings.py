@@ -1,0 +1,93 @@
+"""Configuration from the environment. Built here only; the rooms get values."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PREFIX: Final = "FJARRKOLL_"
+_SECRET_FILES: Final = ("DATABASE_URL", "MQTT_URL")
+
+
+class ConfigurationError(ValueError):
+    """A setting is missing or wrong; the message names it and says what to do."""
+
+
+class Settings(BaseSettings, frozen=True):
+    """Every setting, with its environment variable `FJARRKOLL_<NAME>`.
+
+    `FJARRKOLL_DATABASE_URL_FILE` and `FJARRKOLL_MQTT_URL_FILE` name files that hold the value.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+
+    database_url: SecretStr | None = Field(None, description="PostgreSQL; unset means embedded")
+    mqtt_url: SecretStr | None = Field(None, description="MQTT broker; unset means embedded")
+    database_throwaway: bool = Field(False, description="losing this database is fine")
+    data_dir: Path | None = Field(None, description="where the embedded servers keep their data")
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_json: bool = False
+    ingest_client_prefix: str = Field("fjarrkoll-ingest", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    ingest_lease_s: float = Field(5.0, ge=1, le=300)
+    ingest_bulk_writers: int = Field(2, ge=1, le=16)
+    ingest_gap_age_s: float = Field(30.0, ge=0.1, le=3600)
+    api_port: int = Field(8460, ge=0, le=65535)
+    health_port: int | None = Field(None, ge=0, le=65535)
+    failpoint: str | None = Field(None, description="tests only: where to die")
+
+    def required(self, name: Literal["database_url", "mqtt_url"]) -> str:
+        """A server's URL for a command that runs against servers of one's own.
+
+        Raises:
+            ConfigurationError: it is not set.
+        """
+        value: SecretStr | None = getattr(self, name)
+        if value is None:
+            variable = PREFIX + name.upper()
+            raise ConfigurationError(
+                f"{variable} is not set. Set it (or {variable}_FILE), or use `fjarrkoll demo`,"
+                " which starts servers of its own."
+            )
+        return value.get_secret_value()
+
+
+def load_settings() -> Settings:
+    """Read the environment.
+
+    Raises:
+        ConfigurationError: a value is out of bounds, or a `_FILE` cannot be read.
+    """
+    try:
+        return Settings(**_from_files())  # type: ignore[arg-type]  # strings, validated there
+    except ValidationError as exc:
+        lines = [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors()]
+        raise ConfigurationError("; ".join(lines)) from exc
+
+
+def _from_files() -> dict[str, str]:
+    found = {}
+    for name in _SECRET_FILES:
+        path = os.environ.get(f"{PREFIX}{name}_FILE")
+        if path is None:
+            continue
+        try:
+            found[name.lower()] = Path(path).read_text("utf-8").strip()
+        except OSError as exc:
+            raise ConfigurationError(f"{PREFIX}{name}_FILE: {exc.strerror}: {path}") from exc
+    return found
+
+
+def default_data_dir() -> Path:
+    """Where the embedded servers keep their data unless told otherwise.
+
+    Root's own folder is closed to the user that PostgreSQL must run as, so root gets a place
+    that is made for services.
+    """
+    if os.geteuid() == 0:
+        return Path("/var/lib/fjarrkoll")
+    base = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
+    return Path(base) / "fjarrkoll"
