@@ -25,7 +25,8 @@ class Limits:
     """`window`: records sent and not settled. `resend_after_s` doubles up to `resend_max_s`,
     and is at least three times what the backend usually takes.
 
-    `again_after_s`: a record asked for twice within this time is sent once.
+    `again_after_s`: a record asked for twice within this time is sent once; at least twice
+    what the backend usually takes, for it may be in its queue.
     `asked_max`: records of one acknowledgement's gaps that are looked at.
     """
 
@@ -373,7 +374,8 @@ class Conversation:
             sent = self._sent.get(seq)
             if sent is None and seq >= self._cursor and seq not in self._ahead:
                 return  # it has not been sent yet and comes in its turn
-            recent = sent is not None and now - sent.at < self._limits.again_after_s
+            again_s = max(self._limits.again_after_s, 2 * self._answer_s)
+            recent = sent is not None and now - sent.at < again_s
             if not recent and seq not in self._again:
                 self._again.append(seq)
             return

@@ -1,0 +1,83 @@
+"""The pages in a real browser, wide and narrow; pictures are kept to look at."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PICTURES = Path(__file__).parents[2] / "test-artefacts" / "screenshots"
+ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
+PAGES = {
+    "queue": "/",
+    "queue-empty": "/?severity=info",
+    "ticket": "/tickets/1",
+    "devices": "/devices",
+    "device-24h": "/devices/fk-20417",
+    "device-7d": "/devices/fk-20417?range=7d",
+    "device-30d": "/devices/fk-20417?range=30d",
+    "device-english": "/devices/fk-31102?lang=en",
+    "data-health": "/data-health",
+    "not-found": "/nothing",
+}
+
+
+def _chromium() -> str | None:
+    names = ("chromium", "chromium-browser", "google-chrome")
+    return next((found for name in names if (found := shutil.which(name))), None)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[object]:
+    path = _chromium()
+    if path is None:
+        print("no Chromium on this machine: the pages are not opened in a browser")
+        pytest.skip("no Chromium on this machine (apt install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
+        yield opened
+        opened.close()
+
+
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("name", PAGES)
+def test_a_page_fits_and_the_browser_has_no_complaint(browser, server, name, width):
+    context = browser.new_context(viewport={"width": width, "height": 800}, locale="sv-SE")
+    page = context.new_page()
+    complaints = []
+    page.on("console", lambda message: complaints.append(message.text))
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    response = page.goto(server + PAGES[name])
+    scroll_width, window_width = page.evaluate(
+        "[document.documentElement.scrollWidth, window.innerWidth]"
+    )
+    PICTURES.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=PICTURES / f"{name}-{width}.png", full_page=True)
+    context.close()
+    if response.status == 404:  # the browser reports the status of the page itself
+        complaints = [text for text in complaints if "404" not in text]
+    assert complaints == []
+    assert scroll_width <= window_width
+
+
+def test_the_keyboard_reaches_the_content_first(browser, server):
+    page = browser.new_page()
+    page.goto(server + "/")
+    page.keyboard.press("Tab")
+    assert page.evaluate("document.activeElement.className") == "skip"
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "content"
+    page.close()
+
+
+def test_a_ticket_prints(browser, server):
+    page = browser.new_page()
+    page.goto(server + "/tickets/1")
+    page.emulate_media(media="print")
+    assert page.locator("nav").first.is_hidden()
+    assert page.get_by_role("heading", name="Varför det här ärendet finns").is_visible()
+    page.close()

@@ -1,0 +1,233 @@
+from __future__ import annotations
+
+import re
+from html.parser import HTMLParser
+
+import psycopg
+import pytest
+from starlette.testclient import TestClient
+
+from api.app import create_app
+from api.process import ApiSettings
+from storage.migrate import migrate
+
+CHAIR, APAP, METER = "fk-20417", "fk-31102", "fk-40001"
+PAGES = [
+    "/",
+    "/?state=ended",
+    "/?severity=critical",
+    f"/?device={CHAIR}",
+    "/tickets/1",
+    "/tickets/5",
+    "/devices",
+    "/devices?q=44",
+    f"/devices/{CHAIR}",
+    f"/devices/{CHAIR}?range=7d",
+    f"/devices/{CHAIR}?range=30d&metric=motor_temp_c",
+    f"/devices/{APAP}",
+    f"/devices/{METER}",
+    "/devices/fk-50055",
+    "/data-health",
+]
+
+
+class _Markup(HTMLParser):
+    """Collects what a page is made of."""
+
+    def __init__(self, text):
+        super().__init__()
+        self.tags, self.attributes, self.ids = [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value for name, value in attrs if name == "id"]
+
+
+def get(client, path, lang="sv"):
+    joint = "&" if "?" in path else "?"
+    response = client.get(f"{path}{joint}lang={lang}")
+    assert response.status_code == 200, response.text
+    return response.text
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_every_page_is_small_sound_and_without_script_or_inline_style(client, path, lang):
+    text = get(client, path, lang)
+    assert len(text.encode()) < 150_000
+    page = _Markup(text)
+    assert not {"script", "style", "iframe", "object"} & set(page.tags)
+    assert not [name for name, _ in page.attributes if name == "style" or name.startswith("on")]
+    assert len(page.ids) == len(set(page.ids))
+    assert page.tags.count("h1") == page.tags.count("main") == 1
+    assert f'<html lang="{lang}">' in text
+    assert 'class="skip"' in text
+    assert not [value for name, value in page.attributes if name in ("src", "href") and value.startswith("http")]
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_nothing_a_device_sent_becomes_markup(client, path):
+    text = get(client, path)
+    assert "<script" not in text
+    assert "<b>X" not in text
+    assert "\x1b" not in text
+    assert "\u202e" not in text
+
+
+def test_canaries_are_shown_escaped(client):
+    assert "&lt;script&gt;alert(1)&lt;/script&gt;" in get(client, f"/devices/{METER}")
+    assert "&lt;b&gt;X&lt;/b&gt;" in get(client, "/tickets/5")
+    shown = "&lt;i&gt;x&lt;/i&gt;"
+    assert shown in get(client, "/devices?q=%3Ci%3Ex%3C/i%3E")
+    assert shown in get(client, "/?device=%3Ci%3Ex%3C/i%3E")
+
+
+def test_swedish_pages_hold_no_english_and_no_exclamation(client):
+    for path in PAGES[:6] + PAGES[8:10]:
+        text = re.sub(r"<[^>]+>", " ", get(client, path))
+        assert not re.search(r"\b(ticket|severity|since|unknown|show|latest|gaps)\b", text, re.I)
+        assert "!" not in text
+
+
+def test_the_language_comes_from_the_address_then_the_browser_then_swedish(client):
+    def title(path, accept):
+        text = client.get(path, headers={"Accept-Language": accept}).text
+        return re.search(r"<title>(.*?) –", text)[1]
+
+    assert title("/", "") == "Ärenden"
+    assert title("/", "de") == "Ärenden"
+    assert title("/", "en-GB,en;q=0.9") == "Tickets"
+    assert title("/", "en;q=0.5, sv;q=0.8") == "Ärenden"
+    assert title("/", "en;q=nonsense") == "Ärenden"
+    assert title("/?lang=sv", "en") == "Ärenden"
+    assert title("/?lang=xx", "en") == "Tickets"
+
+
+def test_a_chosen_language_follows_every_link_and_can_be_changed(client):
+    text = get(client, "/tickets/1", "en")
+    inside = re.findall(r'href="(/(?!static)[^"]*)"', text)
+    assert inside
+    assert all("lang=" in address for address in inside)
+    assert 'href="/tickets/1?lang=sv" lang="sv"' in text
+    assert 'name="lang" value="en"' in get(client, "/", "en")
+
+
+def test_the_queue_lists_each_ticket_with_what_a_service_desk_needs(client):
+    text = get(client, "/")
+    assert re.search(r"<strong>3\d öppna ärenden</strong>", text)
+    row = next(row for row in text.split("<tr ") if "/tickets/1?" in row)
+    for shown in ("Kritiskt", "3B00 · Vänster drivmotor", "4471 0293", "Otto Bock B400",
+                  "Går inte att använda", "akut AU", "dygn", "nytt"):
+        assert shown in row
+
+
+def test_the_queue_says_what_to_do_when_nothing_matches(client):
+    text = get(client, "/?severity=info")
+    assert "Inga ärenden stämmer med urvalet" in text
+    assert "Det finns inget hjälpmedel med id nobody" in get(client, "/?device=nobody")
+    assert get(client, "/?state=bad&severity=worse")  # cannot be used: counts as not said
+
+
+def test_a_ticket_says_why_it_exists_and_shows_the_evidence(client):
+    text = get(client, "/tickets/1")
+    for heading in ("Vad som har hänt", "Att göra", "Varför det här ärendet finns", "Underlag", "Händelser"):
+        assert f"<h2>{heading}</h2>" in text
+    assert "Ström drivmotor vänster" in text
+    assert text.count('class="mark critical"') >= 2
+    assert "Ärendet skapades" in text
+    english = get(client, "/tickets/1", "en")
+    assert "<h2>Why this ticket exists</h2>" in english
+    assert "Left motor disconnected" in english
+
+
+def test_a_device_page_shows_state_values_charts_faults_and_ledger(client):
+    text = get(client, f"/devices/{CHAIR}")
+    assert "Ansluten" in text
+    assert re.search(r"\d\d,\d\N{NO-BREAK SPACE}V", text)
+    assert text.count('<svg class="chart"') == 4
+    assert "3B00 · Vänster drivmotor är inte ansluten · inträffade</title>" in text
+    assert "4702–4704" in text
+    assert "upphörde" in text
+
+
+def test_hourly_charts_have_a_band_and_broken_lines(client):
+    text = get(client, f"/devices/{CHAIR}?range=7d")
+    assert text.count('class="band"') > 4 * 6
+    line = re.search(r'class="line" d="(M[^"]+)"', text)[1]
+    assert line.count("M") >= 7
+
+
+def test_values_about_the_person_are_not_shown_to_those_who_repair(client):
+    text = get(client, f"/devices/{METER}")
+    assert "131" not in text
+    assert "Värden om personen eller behandlingen (1 st.) visas inte här" in text
+    assert "131" not in get(client, f"/devices/{METER}?metric=bp_systolic_mmhg")
+
+
+def test_a_device_that_was_never_heard_of_has_a_page(client):
+    text = get(client, "/devices/fk-50055")
+    assert "Har aldrig hörts av" in text or "har aldrig hörts av" in text
+    assert "Inga numrerade poster har kommit in." in text
+
+
+def test_data_health_shows_the_equation_with_its_numbers(client):
+    text = get(client, "/data-health")
+    assert "✓ Stämmer" in text
+    assert "Stämmer inte" not in text
+    assert "mqtt-0" in text
+    assert "8\N{NO-BREAK SPACE}412" in text
+    assert "förlorad på hjälpmedlet" in text
+
+
+def test_data_health_says_it_plainly_when_the_equation_fails(client, fleet):
+    change = "UPDATE intake_total SET stored_n = stored_n + %s WHERE source = 'mqtt-0'"
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(change, (-5,))
+        try:
+            text = get(client, "/data-health")
+            assert client.get("/api/v1/ledger").json()["total"]["holds"] is False
+        finally:
+            conn.execute(change, (5,))
+    assert "✕ Stämmer inte" in text
+    assert "Skillnaden är 5." in text
+
+
+def test_pages_of_an_empty_installation_say_what_comes_next(plain_database):
+    migrate(plain_database)
+    app = create_app(ApiSettings(plain_database))
+    with TestClient(app, base_url="http://127.0.0.1") as empty:
+        assert "Inga öppna ärenden" in get(empty, "/")
+        assert "fjarrkoll device add" in get(empty, "/devices").replace("\n", " ")
+        assert "Inga meddelanden har kommit in ännu." in get(empty, "/data-health")
+
+
+def test_errors_are_pages_for_people(client):
+    for path in ("/nothing", "/tickets/999999", "/devices/nobody", "/devices/x%00y"):
+        response = client.get(path, headers={"Accept-Language": "sv"})
+        assert response.status_code == 404
+        assert "Sidan finns inte" in response.text
+    assert "Adressen går inte att förstå" in client.get("/tickets/x").text
+    assert client.get("/devices?cursor=bad").status_code == 422
+    assert client.post("/").status_code == 405
+
+
+def test_the_old_address_of_the_queue_leads_there(client):
+    response = client.get("/tickets?severity=major&lang=en", follow_redirects=False)
+    assert response.status_code == 307
+    assert response.headers["location"] == "/?severity=major&lang=en"
+
+
+def test_the_queue_pages_on(client, monkeypatch):
+    monkeypatch.setattr("api.pages.QUEUE_ROWS", 10)
+    path, seen = "/?lang=sv", []
+    for _ in range(10):
+        text = client.get(path).text
+        seen += re.findall(r"<small>Ärende (\d+)", text)
+        following = re.search(r'href="([^"]+)">Visa fler', text)
+        if following is None:
+            break
+        path = following[1].replace("&amp;", "&")
+    open_n = sum(client.get("/api/v1/tickets").json()["open_n"].values())
+    assert len(seen) == len(set(seen)) == open_n

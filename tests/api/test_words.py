@@ -1,0 +1,217 @@
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime, timedelta
+from string import Formatter
+
+import pytest
+
+from api.pages import sections_of
+from api.preview import preview, visible
+from api.scales import time_ticks, value_scale
+from api.series import chosen, hourly, thinned
+from api.telling import preferred
+from api.texts import TEXTS
+from api.typography import length, number, quantity
+from fleet.tickets import OrderKind, State
+from fleet.wire.reasons import Reason
+from storage.reading import HourRow, SampleRow, Span
+
+START = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("key", TEXTS)
+def test_every_text_is_in_both_languages_with_the_same_blanks(key):
+    swedish, english = TEXTS[key]
+    assert swedish.strip()
+    assert english.strip()
+    blanks = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (swedish, english)]
+    assert blanks[0] == blanks[1]
+    assert "!" not in swedish + english
+
+
+def test_every_word_of_the_domain_has_a_text():
+    assert {f"reason.{reason}" for reason in Reason} <= TEXTS.keys()
+    assert {f"state.{state}" for state in State} <= TEXTS.keys()
+    assert {f"kind.{kind}" for kind in OrderKind} <= TEXTS.keys()
+    assert {f"kind.short.{kind}" for kind in OrderKind} <= TEXTS.keys()
+
+
+def test_every_text_is_used_somewhere():
+    from importlib.resources import files
+
+    folder = files("api")
+    sources = [f for f in folder.iterdir() if f.name.endswith(".py") and f.name != "texts.py"]
+    sources += list(folder.joinpath("templates").iterdir())
+    source = "".join(file.read_text("utf-8") for file in sources if file.is_file())
+    built = ("reason.", "state.", "kind.", "clock.", "gap.", "error.", "event.", "who.", "fault.")
+    built += ("queue.state.", "device.range.", "device.status.", "health.payload.", "chart.key.")
+    unused = [key for key in TEXTS if f'"{key}"' not in source and f"'{key}'" not in source]
+    assert [key for key in unused if not key.startswith(built)] == []
+
+
+@pytest.mark.parametrize(
+    ("value", "decimals", "swedish", "english"),
+    [
+        (24.6, 1, "24,6", "24.6"),
+        (1234567.0, 0, "1\N{NO-BREAK SPACE}234\N{NO-BREAK SPACE}567", "1,234,567"),
+        (-3.25, 2, "−3,25", "−3.25"),
+        (-0.001, 1, "0,0", "0.0"),
+    ],
+)
+def test_numbers_are_written_as_each_language_does(value, decimals, swedish, english):
+    assert number(value, "sv", decimals) == swedish
+    assert number(value, "en", decimals) == english
+
+
+def test_quantities_have_a_hard_space_before_the_unit():
+    assert quantity(24.61, "battery_voltage_v", "sv") == "24,6\N{NO-BREAK SPACE}V"
+    assert quantity(3.5, "no_such_metric", "sv") == "3,50"
+
+
+@pytest.mark.parametrize(
+    ("time", "swedish", "english"),
+    [
+        (timedelta(seconds=10), "0 min", "0 min"),
+        (timedelta(minutes=59), "59 min", "59 min"),
+        (timedelta(hours=23), "23 tim", "23 h"),
+        (timedelta(days=1), "1 dygn", "1 day"),
+        (timedelta(days=12), "12 dygn", "12 days"),
+        (timedelta(days=-1), "0 min", "0 min"),
+    ],
+)
+def test_lengths_of_time(time, swedish, english):
+    assert length(time, "sv").replace("\N{NO-BREAK SPACE}", " ") == swedish
+    assert length(time, "en").replace("\N{NO-BREAK SPACE}", " ") == english
+
+
+@pytest.mark.parametrize(
+    ("payload", "kind", "text"),
+    [
+        (b"", "empty", ""),
+        (b'{"a": 1}\n', "text", '{"a": 1}\n'),
+        ("å<&".encode(), "text", "å<&"),
+        (b"\x00\x01\x02\xff", "hex", "00 01 02 ff"),
+        (b"\x00" * 40, "hex", " ".join(["00"] * 40)),
+        (b"a lot of readable text and one \x00", "text", "a lot of readable text and one \\x00"),
+    ],
+)
+def test_payloads_are_shown_as_text_or_hex(payload, kind, text):
+    shown = preview(payload, len(payload))
+    assert (shown.kind, shown.text, shown.is_cut) == (kind, text, False)
+
+
+def test_a_payload_cut_inside_a_character_is_still_text():
+    payload = ("x" * 399 + "å").encode()
+    shown = preview(payload, len(payload))
+    assert (shown.kind, shown.text, shown.is_cut) == ("text", "x" * 399, True)
+
+
+def test_nothing_hides_in_visible_text():
+    assert visible("a\u202eb\u200bc\x1bd") == "a\\u202eb\\u200bc\\x1bd"
+
+
+def _samples(count, step_s=60):
+    return [
+        SampleRow(START + timedelta(seconds=step_s * i), float((i * 7919) % 1000), 0)
+        for i in range(count)
+    ]
+
+
+@pytest.mark.parametrize("budget", [4, 40, 2000])
+@pytest.mark.parametrize("count", [0, 1, 39, 40, 41, 10_000])
+def test_thinning_keeps_the_budget_the_order_and_the_extremes(count, budget):
+    rows = _samples(count)
+    span = Span(START, START + timedelta(seconds=60 * max(count, 1)))
+    found = thinned(rows, span, budget)
+    assert len(found.points) <= max(budget, min(count, budget))
+    assert found.row_n == count
+    instants = [point.at for point in found.points]
+    assert instants == sorted(set(instants))
+    if count:
+        values = [row.value for row in rows]
+        kept = [point.value for point in found.points]
+        assert (min(kept), max(kept)) == (min(values), max(values))
+        assert (kept[0], kept[-1]) == (values[0], values[-1])
+
+
+def test_hours_are_joined_until_they_fit():
+    rows = [
+        HourRow(START + timedelta(hours=i), 10, -float(i), float(i), 10.0 * i, 0.0) for i in range(5000)
+    ]
+    span = Span(START, START + timedelta(hours=5000))
+    found = hourly(rows, span, 2000)
+    assert len(found.points) <= 2000
+    assert found.step == timedelta(hours=3)
+    assert sum(point.sample_n for point in found.points) == 50_000
+    assert max(point.high for point in found.points) == 4999
+    assert min(point.low for point in found.points) == -4999
+
+
+def test_auto_picks_samples_for_short_ranges_and_hours_for_long_ones():
+    assert chosen("auto", Span(START, START + timedelta(hours=48))) == "raw"
+    assert chosen("auto", Span(START, START + timedelta(hours=49))) == "hour"
+    assert chosen("raw", Span(START, START + timedelta(days=9))) == "raw"
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(0, 0), (23.1, 27.4), (-5, 5), (1e-3, 2e-3), (1e9, 1e9 + 1), (0, 1e12), (99.95, 100)]
+)
+def test_a_value_scale_holds_the_values_on_few_round_ticks(low, high):
+    scale = value_scale(low, high, 0.1)
+    slack = scale.step * 1e-6
+    assert scale.low <= low + slack
+    assert scale.high >= high - slack
+    assert 2 <= len(scale.ticks()) <= 8
+
+
+def test_time_ticks_are_local_and_few_also_across_a_change_of_the_clock():
+    for start in (START, datetime(2026, 10, 24, 7, tzinfo=UTC), datetime(2026, 3, 28, tzinfo=UTC)):
+        for length_h in (1, 24, 48, 168, 720):
+            span = Span(start, start + timedelta(hours=length_h))
+            ticks = time_ticks(span)
+            assert len(ticks) <= 9
+            assert all(span.low <= tick.at < span.high for tick in ticks)
+            if length_h > 60:
+                assert all(tick.at.hour == 0 for tick in ticks)
+
+
+@pytest.mark.parametrize(
+    ("header", "lang"), [("", "sv"), ("en", "en"), ("sv-FI", "sv"), ("fr, en;q=0.1", "en"), ("en;q=0", "sv"), ("*", "sv"), (";;;,=", "sv")]
+)
+def test_the_preferred_language(header, lang):
+    assert preferred(header) == lang
+
+
+def test_a_ticket_text_falls_into_sections():
+    body = "Att göra\nByt delen.\n\nEn ensam mening utan rubrik.\n\nVarför\n– a\n– b"
+    assert sections_of(body) == [
+        ("Att göra", ["Byt delen."]),
+        ("", ["En ensam mening utan rubrik."]),
+        ("Varför", ["– a", "– b"]),
+    ]
+    assert sections_of("") == [("", [""])]
+
+
+def test_the_style_sheet_has_enough_contrast():
+    from api.telling import STYLE
+
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", STYLE.decode()))
+    texts = [("ink", "paper"), ("ink", "ground"), ("soft", "paper"), ("soft", "ground"), ("link", "paper"),
+             ("link", "ground"), ("critical", "critical-ground"), ("major", "major-ground"),
+             ("minor", "minor-ground"), ("good", "paper"), ("paper", "deep")]
+    assert all(_contrast(colours[a], colours[b]) >= 4.5 for a, b in texts)
+    signs = [("line", "paper"), ("line", "band"), ("edge", "paper"), ("critical", "paper"), ("major", "paper")]
+    assert all(_contrast(colours[a], colours[b]) >= 3 for a, b in signs)
+
+
+def _contrast(one, other):
+    """WCAG 2 contrast ratio."""
+    bright, dark = sorted((_luminance(one), _luminance(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def _luminance(colour):
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
