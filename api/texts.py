@@ -202,10 +202,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "Value; a break means that values are missing",
     ),
     "chart.key.band": (
-        "Linje: timmedel. Band: lägsta till högsta värde. Avbrott betyder att värden saknas",
-        "Line: hourly mean. Band: lowest to highest. A break means that values are missing",
+        "Linje: medelvärde. Band: lägsta till högsta värde. Avbrott betyder att värden saknas",
+        "Line: mean. Band: lowest to highest. A break means that values are missing",
     ),
-    "chart.key.fault": ("Fel inträffade eller ur felloggen", "Fault raised or from the log"),
+    "chart.key.fault": ("Fel, {severity}", "Fault, {severity}"),
     "chart.key.cleared": ("Fel upphörde", "Fault cleared"),
     # Data health
     "health.title": ("Datakvalitet", "Data health"),

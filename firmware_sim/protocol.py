@@ -312,7 +312,7 @@ class Conversation:
     def _wait_s(self, times: int) -> float:
         """How long to wait for an answer to a record that was sent so many times."""
         patience_s = max(self._limits.resend_after_s, 3 * self._answer_s)
-        wait_s = min(patience_s * 2 ** min(times - 1, 16), self._limits.resend_max_s)
+        wait_s = min(patience_s * 2.0 ** min(times - 1, 16), self._limits.resend_max_s)
         return wait_s * self._rng.uniform(0.75, 1.25)
 
     def _expire(self, now: float) -> None:

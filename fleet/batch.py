@@ -102,7 +102,7 @@ def _take(accepted: Accepted, ledger: Mapping[LedgerKey, LedgerEntry], plan: Pla
     entry = ledger[key]
     plan.ledger[key] = entry
     entry.received_n += 1
-    if not _is_new(entry, record.seq, isinstance(record, Skipped)):
+    if not _is_new(entry, record.seq, is_skipped=isinstance(record, Skipped)):
         entry.duplicate_n += 1
         plan.duplicate_n += 1
         return
@@ -110,7 +110,7 @@ def _take(accepted: Accepted, ledger: Mapping[LedgerKey, LedgerEntry], plan: Pla
     plan.stored.append(accepted)
 
 
-def _is_new(entry: LedgerEntry, seq: int, is_skipped: bool) -> bool:
+def _is_new(entry: LedgerEntry, seq: int, *, is_skipped: bool) -> bool:
     if entry.received.add(seq):
         if is_skipped:
             entry.lost.add(seq)
@@ -127,7 +127,7 @@ def _refuse(refused: Refused, ledger: Mapping[LedgerKey, LedgerEntry], plan: Pla
     entry = ledger[key]
     plan.ledger[key] = entry
     entry.received_n += 1
-    if not entry.received.add(refused.identity[1]):
+    if not _is_new(entry, refused.identity[1], is_skipped=False):
         entry.duplicate_n += 1
         plan.duplicate_n += 1
         return

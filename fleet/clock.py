@@ -48,6 +48,23 @@ def check_times(record: Record, received_ms: int) -> None:
             raise PayloadError(Reason.BAD_TIME, f"fault at {fault.at}")
 
 
+def check_estimates(record: Record, shift: Shift, received_ms: int) -> None:
+    """Refuse what the correction throws far off: a clock that jumped within the record.
+
+    Raises:
+        PayloadError: `bad_time`.
+    """
+    if not shift.shift_ms:
+        return
+    devices = [record.at + item.dt for item in record.series]
+    devices += [fault.at for fault in record.faults if fault.at is not None]
+    for device_ms in devices:
+        if not EARLIEST_MS <= device_ms + shift.shift_ms <= received_ms + LATEST_AHEAD_MS:
+            raise PayloadError(
+                Reason.BAD_TIME, f"{device_ms} in a record at {record.at}, whose clock is wrong"
+            )
+
+
 def estimate(at_ms: int, clock: Clock, skew_ms: int | None, received_ms: int) -> Shift:
     """Estimate the true time of something dated `at_ms`.
 

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from fleet.clock import ClockQuality, Shift, check_times, estimate
+from fleet.clock import ClockQuality, Shift, check_estimates, check_times, estimate
 from fleet.wire.messages import State, decode_state
 from fleet.wire.reasons import PayloadError, Reason
 from fleet.wire.records import Record, Skipped, decode_record, salvage_identity
@@ -23,14 +23,15 @@ _UP_CHANNELS: Final = frozenset(channel.value for channel in UpChannel)
 
 @dataclass(slots=True)
 class DeviceEntry:
-    """What the judge needs of a registered device. `skews` maps a boot to its clock skew in ms."""
+    """What the judge needs of a registered device. `skews` maps a boot to its clock skew in ms,
+    None where it was never learnt; the newest boot is among them if any is."""
 
     device_no: int
     device_id: str
     tenant: str
     status: str
     shard: int
-    skews: dict[int, int] = field(default_factory=dict)
+    skews: dict[int, int | None] = field(default_factory=dict)
 
     def skew_for(self, boot: int | None) -> int | None:
         """The skew of `boot`; a record that names no boot belongs to the newest one."""
@@ -150,6 +151,7 @@ def _judge_record(message: Message, device: DeviceEntry) -> Accepted:
     check_times(record, message.received_ms)
     skew_ms = device.skew_for(record.boot)
     shift = estimate(record.at, record.clock, skew_ms, message.received_ms)
+    check_estimates(record, shift, message.received_ms)
     return Accepted(message, device, record, shift)
 
 
@@ -168,6 +170,6 @@ def _refuse_payload(
     message: Message, topic: Topic, device: DeviceEntry, exc: PayloadError
 ) -> Refused:
     identity = None
-    if topic.channel in RECORD_CHANNELS:
+    if topic.direction == "up" and topic.channel in RECORD_CHANNELS:
         identity = salvage_identity(message.payload, message.content_type)
     return Refused(message, exc.reason, exc.detail, topic.tenant, topic.device, device, identity)

@@ -8,12 +8,20 @@ acknowledgements together is what makes a drain fast (docs/benchmarks.md).
 from __future__ import annotations
 
 import socket
+import ssl
 from typing import Final
 
 from ingest.packets import PUBLISH, Publish, frame, parse_publish
 
 READ_BYTES: Final = 256 * 1024
 MAX_UNSENT_BYTES: Final = 8 * 1024 * 1024
+
+_NOT_NOW: Final = (
+    BlockingIOError,
+    InterruptedError,
+    ssl.SSLWantReadError,
+    ssl.SSLWantWriteError,
+)
 
 
 class BufferedSocket:
@@ -40,7 +48,7 @@ class BufferedSocket:
         """Read once from the system, without waiting."""
         try:
             arrived = self._raw.recv(READ_BYTES)
-        except (BlockingIOError, InterruptedError):
+        except _NOT_NOW:
             return
         self.is_at_end = not arrived
         self._unread = self._unread[self._position :] + arrived
@@ -106,7 +114,7 @@ class BufferedSocket:
         while self._unsent:
             try:
                 sent = self._raw.send(self._unsent)
-            except (BlockingIOError, InterruptedError):
+            except _NOT_NOW:
                 return
             del self._unsent[:sent]
 

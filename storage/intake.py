@@ -25,6 +25,7 @@ from fleet.ranges import SeqSet
 from fleet.wire.messages import Ack
 from fleet.wire.reasons import Reason
 from fleet.wire.records import Record
+from fleet.wire.topics import is_id
 from runtime.failpoints import failpoint
 from storage import binary, quarantine
 from storage.connection import Connection, DataRejectedError, DatabaseDownError, connect, translated
@@ -302,7 +303,8 @@ class Intake:
     def _write(self, conn: Connection, plan: Plan, source: str, now: datetime) -> int:
         samples = self._copy_samples(conn, plan.stored)
         _insert_faults(conn, plan.stored)
-        for report in plan.states:
+        # In one order of devices everywhere, and a device's own in the order of arrival.
+        for report in sorted(plan.states, key=lambda report: report.device.device_no):
             _write_state(conn, report)
         _write_ledger(conn, plan.ledger, now)
         quarantine.keep(conn, plan.quarantined)
@@ -334,9 +336,9 @@ class Intake:
 
 
 def _named_device(topic: str) -> str:
-    """The device level of a topic, unchecked: only to look it up before judging."""
+    """The device level of a topic, only to look it up before judging; empty when it is no id."""
     levels = topic.split("/", 5)
-    return levels[4][:64].replace("\0", "") if len(levels) > 4 else ""
+    return levels[4] if len(levels) > 4 and is_id(levels[4]) else ""
 
 
 def _one(cursor: psycopg.Cursor[tuple[Any, ...]]) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -358,8 +359,8 @@ def _number(conn: Connection, name: str, **values: object) -> int | None:
 def devices(conn: Connection, after: str, limit: int, search: str | None = None) -> list[DeviceRow]:
     """The next devices by id; `search` is the start of an id, individual number or serial."""
     if search:
-        low = search.lower()
-        name, values = "pick_devices_matching", {"low": low, "high": low + chr(0x10FFFF)}
+        literal = re.sub(r"([\\%_])", r"\\\1", search.lower())
+        name, values = "pick_devices_matching", {"pattern": f"{literal}%"}
     else:
         name, values = "pick_devices", {}
     picked = conn.execute(_SQL[name], {"after": after, "limit": limit, **values}).fetchall()

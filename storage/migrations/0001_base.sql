@@ -43,7 +43,7 @@ CREATE TABLE device (
 );
 CREATE INDEX device_tenant ON device (tenant_no, id);
 CREATE INDEX device_shard ON device (shard);
--- Search by the start of what is printed on a device; byte order serves any collation.
+-- Search by the start of what is printed on a device; these serve LIKE in any collation.
 CREATE INDEX device_search_id ON device (lower(id) text_pattern_ops);
 CREATE INDEX device_search_individual ON device (lower(individual_no) text_pattern_ops);
 CREATE INDEX device_search_serial ON device (lower(serial) text_pattern_ops);

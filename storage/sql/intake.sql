@@ -9,9 +9,20 @@ FROM device JOIN tenant USING (tenant_no)
 WHERE device.id = ANY(%(ids)s);
 
 -- name: skewed_boots
--- Clock skews worth correcting, of the devices in a batch; nearly always none.
-SELECT device_no, boot, skew_ms FROM device_boot
-WHERE device_no = ANY(%(devices)s::int[]) AND (skew_ms > 30000 OR skew_ms < -30000);
+-- Clock skews worth correcting, of the devices in a batch; nearly always none. The newest boot
+-- comes with them whatever its skew: a record that names no boot belongs to it.
+WITH skewed AS MATERIALIZED (
+    SELECT device_no, boot, skew_ms FROM device_boot
+    WHERE device_no = ANY(%(devices)s::int[]) AND (skew_ms > 30000 OR skew_ms < -30000)
+)
+SELECT device_no, boot, skew_ms FROM skewed
+UNION
+SELECT newest.device_no, newest.boot, newest.skew_ms
+FROM (SELECT DISTINCT device_no FROM skewed) AS speaker
+CROSS JOIN LATERAL (
+    SELECT device_no, boot, skew_ms FROM device_boot
+    WHERE device_boot.device_no = speaker.device_no ORDER BY boot DESC LIMIT 1
+) AS newest;
 
 -- name: catalogued_metrics
 -- Numbers of the metrics that every tenant may use.

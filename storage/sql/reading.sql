@@ -7,11 +7,10 @@ LIMIT %(limit)s::int;
 
 -- name: pick_devices_matching
 -- The next devices whose id, individual number or serial starts with a text, in lower case.
--- Ranges in byte order instead of LIKE, so that any plan can use the indexes.
 SELECT device_no FROM device
-WHERE ((lower(id) ~>=~ %(low)s::text AND lower(id) ~<~ %(high)s::text)
-    OR (lower(individual_no) ~>=~ %(low)s::text AND lower(individual_no) ~<~ %(high)s::text)
-    OR (lower(serial) ~>=~ %(low)s::text AND lower(serial) ~<~ %(high)s::text))
+WHERE (lower(id) LIKE %(pattern)s::text
+    OR lower(individual_no) LIKE %(pattern)s::text
+    OR lower(serial) LIKE %(pattern)s::text)
     AND id > %(after)s::text
 ORDER BY id
 LIMIT %(limit)s::int;

@@ -107,29 +107,47 @@ class Seeding:
     def registry(self) -> None:
         run = self.conn.execute
         run("INSERT INTO tenant (id, name) VALUES ('exempel', 'Region Exempel')")
-        run("INSERT INTO centre (tenant_no, id, name) VALUES (1, 'norr', 'Hjälpmedelscentralen Norr'),"
-            " (1, 'syd', 'Hjälpmedelscentralen Syd')")
+        run(
+            "INSERT INTO centre (tenant_no, id, name) VALUES"
+            " (1, 'norr', 'Hjälpmedelscentralen Norr'), (1, 'syd', 'Hjälpmedelscentralen Syd')"
+        )
         for model in load_models():
-            run("INSERT INTO model VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
-                (model.id, model.device_class, model.maker, model.name))
+            run(
+                "INSERT INTO model VALUES (%s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                (model.id, model.device_class, model.maker, model.name),
+            )
         for metric in load_metrics():
-            run("INSERT INTO metric (name, is_catalogued) VALUES (%s, true) ON CONFLICT DO NOTHING",
-                (metric.name,))
+            run(
+                "INSERT INTO metric (name, is_catalogued) VALUES (%s, true) ON CONFLICT DO NOTHING",
+                (metric.name,),
+            )
         self.device(CHAIR, "otto-bock-b400", 1, "4471 0293", "OB-88213-A")
         self.device(APAP, "resmed-airsense-11", 1, "4471 8820", "23211409117")
         self.device(SILENT, "permobil-m3", 2, "4471 1145", "PM3-00917")
         self.device(METER, "ble-blood-pressure", 2, "4472 0007", CANARY)
         models = ["permobil-m3", *["otto-bock-b400", "otto-bock-skippi"] * 2]
         for number in range(56):
-            self.device(f"fk-5{number:04d}", models[number % 5], 1 + number % 2,
-                        f"4480 {number:04d}", f"SN{number:06d}")
+            self.device(
+                f"fk-5{number:04d}",
+                models[number % 5],
+                1 + number % 2,
+                f"4480 {number:04d}",
+                f"SN{number:06d}",
+            )
 
     def device(self, device_id: str, model: str, centre: int, individual: str, serial: str) -> None:
         row = self.conn.execute(
             "INSERT INTO device (id, tenant_no, centre_no, model_id, shard, serial, individual_no,"
             " created_at) VALUES (%s, 1, %s, %s, %s, %s, %s, %s) RETURNING device_no",
-            (device_id, centre, model, shard_of(device_id), serial, individual,
-             self.now - timedelta(days=400)),
+            (
+                device_id,
+                centre,
+                model,
+                shard_of(device_id),
+                serial,
+                individual,
+                self.now - timedelta(days=400),
+            ),
         ).fetchone()
         assert row is not None
         self.numbers[device_id] = row[0]
@@ -187,8 +205,9 @@ class Seeding:
         self.state(APAP, True, "drifting", 95_000, "11.8.3", self.now - 30 * hour)
         self.state(SILENT, False, "unset", None, "1.9.0", self.now - 70 * hour)
         self.ledger(CHAIR, EPOCH, "{[1,4702),[4705,5321)}", 5330, 5312, 14, 4, self.now)
-        self.ledger(CHAIR, "00000000000000aa", "{[1,812)}", 811, 811, 0, 0,
-                    self.now - timedelta(days=90))
+        self.ledger(
+            CHAIR, "00000000000000aa", "{[1,812)}", 811, 811, 0, 0, self.now - timedelta(days=90)
+        )
         self.ledger(APAP, EPOCH, "{[1,3361)}", 3360, 3360, 0, 0, self.now - 2 * hour)
         self.ledger(SILENT, EPOCH, "{[1,77),[80,91)}", 90, 90, 0, 0, self.now - 70 * hour)
         self.gap(CHAIR, 4702, 4704, None)
@@ -196,17 +215,21 @@ class Seeding:
         self.gap(CHAIR, 1200, 1207, "lost_on_device")
         self.gap(CHAIR, 3300, 3301, "received")
         for source, counts in {
-            "mqtt-0": (8_412, 8_391, 12, 9), "mqtt-1": (1_179, 1_170, 2, 7), "http-1": (41, 36, 4, 1),
+            "mqtt-0": (8_412, 8_391, 12, 9),
+            "mqtt-1": (1_179, 1_170, 2, 7),
+            "http-1": (41, 36, 4, 1),
         }.items():
-            self.conn.execute("INSERT INTO intake_total VALUES (%s, %s, %s, %s, %s, 61, %s)",
-                              (source, *counts, self.now))
+            self.conn.execute(
+                "INSERT INTO intake_total VALUES (%s, %s, %s, %s, %s, 61, %s)",
+                (source, *counts, self.now),
+            )
 
-    def state(
+    def state(  # noqa: PLR0917 - a row of columns
         self, device: str, online: bool, clock: str, skew_ms: int | None, fw: str, at: datetime
     ) -> None:
         self.conn.execute(
-            "INSERT INTO device_state (device_no, is_online, boot, epoch, clock, skew_ms, fw, born_at,"
-            " changed_at) VALUES (%s, %s, 17, %s, %s, %s, %s, %s, %s)",
+            "INSERT INTO device_state (device_no, is_online, boot, epoch, clock, skew_ms, fw,"
+            " born_at, changed_at) VALUES (%s, %s, 17, %s, %s, %s, %s, %s, %s)",
             (self.numbers[device], online, EPOCH, clock, skew_ms, fw, at, at),
         )
 
@@ -216,8 +239,18 @@ class Seeding:
             "INSERT INTO ledger (device_no, epoch, received, received_n, stored_n, duplicate_n,"
             " quarantined_n, is_gapped, first_at, last_at)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
-            (self.numbers[device], epoch, ranges, received, stored, duplicate, quarantined,
-             "," in ranges.replace(",", "", 1), last_at - timedelta(days=8), last_at),
+            (
+                self.numbers[device],
+                epoch,
+                ranges,
+                received,
+                stored,
+                duplicate,
+                quarantined,
+                "," in ranges.replace(",", "", 1),
+                last_at - timedelta(days=8),
+                last_at,
+            ),
         )
 
     def gap(self, device: str, low: int, high: int, closed_as: str | None) -> None:
@@ -225,8 +258,16 @@ class Seeding:
         self.conn.execute(
             "INSERT INTO gap (device_no, epoch, low, high, opened_at, asked_n, asked_at, closed_at,"
             " closed_as) VALUES (%s, %s, %s, %s, %s, 3, %s, %s, %s)",
-            (self.numbers[device], EPOCH, low, high, at, at + timedelta(minutes=1),
-             at + timedelta(minutes=9) if closed_as else None, closed_as),
+            (
+                self.numbers[device],
+                EPOCH,
+                low,
+                high,
+                at,
+                at + timedelta(minutes=1),
+                at + timedelta(minutes=9) if closed_as else None,
+                closed_as,
+            ),
         )
 
     def faults_and_tickets(self) -> None:
@@ -243,8 +284,13 @@ class Seeding:
             state = "closed" if number % 4 == 3 else "new"
             self.cause(device, system, [code], [-(number + 2) * hour], state, hour)
 
-    def cause(
-        self, device: str, system: str, codes: list[str], starts: list[timedelta], state: str,
+    def cause(  # noqa: PLR0917 - a row of columns
+        self,
+        device: str,
+        system: str,
+        codes: list[str],
+        starts: list[timedelta],
+        state: str,
         lasts: timedelta | None,
     ) -> None:
         evidence, episode_nos = [], []
@@ -253,8 +299,9 @@ class Seeding:
                 at = self.now + start
                 is_last = start == starts[-1]
                 ended = None if lasts is None and is_last else at + (lasts or timedelta(minutes=40))
-                episode = Episode(at, ended or at, ended, 1, int(ended is not None), 0,
-                                  at + timedelta(seconds=3))
+                episode = Episode(
+                    at, ended or at, ended, 1, int(ended is not None), 0, at + timedelta(seconds=3)
+                )
                 self.fault(device, system, code, "raised", at)
                 if ended is not None:
                     self.fault(device, system, code, "cleared", ended)
@@ -266,10 +313,19 @@ class Seeding:
         self.seq += 1
         self.conn.execute(
             "INSERT INTO fault_event VALUES (%s, %s, %s, 0, %s, %s, %s, NULL, %s, %s, %s, %s, %s)",
-            (self.numbers[device], EPOCH, self.seq, system, code, state, at,
-             at + timedelta(seconds=95) if device == APAP else None, at + timedelta(seconds=3),
-             ClockQuality.CORRECTED if device == APAP else ClockQuality.SYNCED,
-             Jsonb({"drive_profile": 2, "note": CANARY})),
+            (
+                self.numbers[device],
+                EPOCH,
+                self.seq,
+                system,
+                code,
+                state,
+                at,
+                at + timedelta(seconds=95) if device == APAP else None,
+                at + timedelta(seconds=3),
+                ClockQuality.CORRECTED if device == APAP else ClockQuality.SYNCED,
+                Jsonb({"drive_profile": 2, "note": CANARY}),
+            ),
         )
 
     def episode(self, device: str, system: str, code: str, episode: Episode) -> int:
@@ -277,8 +333,16 @@ class Seeding:
             "INSERT INTO episode (device_no, system, code, started_at, last_at, ended_at, raised_n,"
             " cleared_n, logged_n, first_received_at) VALUES (%s, %s, %s, %s, %s, %s, 1, %s, 0, %s)"
             " RETURNING episode_no",
-            (self.numbers[device], system, code, episode.started_at, episode.last_at,
-             episode.ended_at, episode.cleared_n, episode.first_received_at),
+            (
+                self.numbers[device],
+                system,
+                code,
+                episode.started_at,
+                episode.last_at,
+                episode.ended_at,
+                episode.cleared_n,
+                episode.first_received_at,
+            ),
         ).fetchone()
         assert row is not None
         return int(row[0])
@@ -288,21 +352,37 @@ class Seeding:
     ) -> None:
         made = draft(evidence[0].fault.device_class, evidence)
         row = self.conn.execute(
-            "INSERT INTO ticket (device_no, tenant_no, cause, state, order_kind, severity, usability,"
-            " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at,"
-            " updated_at) VALUES (%s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            "INSERT INTO ticket (device_no, tenant_no, cause, state, order_kind, severity,"
+            " usability, fixer, component, title_sv, title_en, body_sv, body_en, started_at,"
+            " known_at, updated_at) VALUES (%s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " RETURNING ticket_no",
-            (self.numbers[device], made.cause, state, made.order_kind, made.severity,
-             made.usability, made.fixer, made.component, made.text.title_sv, made.text.title_en,
-             made.text.body_sv, made.text.body_en, made.started_at, made.known_at, self.now),
+            (
+                self.numbers[device],
+                made.cause,
+                state,
+                made.order_kind,
+                made.severity,
+                made.usability,
+                made.fixer,
+                made.component,
+                made.text.title_sv,
+                made.text.title_en,
+                made.text.body_sv,
+                made.text.body_en,
+                made.started_at,
+                made.known_at,
+                self.now,
+            ),
         ).fetchone()
         assert row is not None
         self.fleet.ticket_nos.append(row[0])
         for number, episode_no in enumerate(episode_nos, start=1):
             self.conn.execute("INSERT INTO ticket_episode VALUES (%s, %s)", (row[0], episode_no))
             kind = "opened" if number == 1 else "evidence_added"
-            self.conn.execute("INSERT INTO ticket_event VALUES (%s, %s, %s, %s, 'diagnostics', %s)",
-                              (row[0], number, made.known_at, kind, Jsonb({"episodes": [episode_no]})))
+            self.conn.execute(
+                "INSERT INTO ticket_event VALUES (%s, %s, %s, %s, 'diagnostics', %s)",
+                (row[0], number, made.known_at, kind, Jsonb({"episodes": [episode_no]})),
+            )
 
     def quarantine(self) -> None:
         payloads = [
@@ -313,25 +393,41 @@ class Seeding:
             ("malformed", b"", "empty"),
             ("bad_time", b'{"at": 9' + b"9" * 5000 + b"}", CANARY),
         ]
-        payloads += [("no_decoder", b"raw %d" % number, "channel raw") for number in range(11)]
+        raw = [("no_decoder", b"raw %d" % number, "channel raw") for number in range(11)]
+        payloads = raw + payloads
         for number, (reason, payload, detail) in enumerate(payloads):
-            topic = f"fk/1/00/exempel/{CHAIR}/up/bulk{CANARY if number == 0 else ''}".encode()
+            level = CANARY if reason == "malformed" else "raw"
+            topic = f"fk/1/00/exempel/{CHAIR}/up/{level}".encode()
             self.conn.execute(
                 "INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id,"
-                " payload, payload_size, received_at, last_at) VALUES (%s, %s, %s, %s, 'exempel', %s,"
-                " %s, %s, %s, %s)",
-                (sha256(topic + payload).digest(), reason, detail, topic, CHAIR, payload,
-                 len(payload), self.now - timedelta(minutes=number), self.now),
+                " payload, payload_size, received_at, last_at)"
+                " VALUES (%s, %s, %s, %s, 'exempel', %s, %s, %s, %s, %s)",
+                (
+                    sha256(topic + payload).digest(),
+                    reason,
+                    detail,
+                    topic,
+                    CHAIR,
+                    payload,
+                    len(payload),
+                    self.now - timedelta(minutes=30 - number),
+                    self.now,
+                ),
             )
-        self.conn.execute("INSERT INTO quarantine_total SELECT reason, count(*) FROM quarantine"
-                          " GROUP BY reason")
+        self.conn.execute(
+            "INSERT INTO quarantine_total SELECT reason, count(*) FROM quarantine GROUP BY reason"
+        )
         self.fleet.quarantine_n = len(payloads)
 
     def backlog(self) -> None:
-        self.conn.execute("INSERT INTO dirty_hour SELECT date_trunc('hour', %s), device_no FROM device",
-                          (self.now,))
-        self.conn.execute("INSERT INTO inbox (device_no, epoch, seq, received_at)"
-                          " VALUES (1, %s, 5320, %s)", (EPOCH, self.now))
+        self.conn.execute(
+            "INSERT INTO dirty_hour SELECT date_trunc('hour', %s), device_no FROM device",
+            (self.now,),
+        )
+        self.conn.execute(
+            "INSERT INTO inbox (device_no, epoch, seq, received_at) VALUES (1, %s, 5320, %s)",
+            (EPOCH, self.now),
+        )
 
 
 CANARY_SYSTEM = "new.table"

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from playwright.sync_api import sync_playwright
 
 PICTURES = Path(__file__).parents[2] / "test-artefacts" / "screenshots"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
@@ -35,8 +36,6 @@ def browser() -> Iterator[object]:
     if path is None:
         print("no Chromium on this machine: the pages are not opened in a browser")
         pytest.skip("no Chromium on this machine (apt install chromium)")
-    from playwright.sync_api import sync_playwright
-
     with sync_playwright() as playwright:
         opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
         yield opened
@@ -76,7 +75,7 @@ def test_the_keyboard_reaches_the_content_first(browser, server):
 
 def test_a_ticket_prints(browser, server):
     page = browser.new_page()
-    page.goto(server + "/tickets/1")
+    page.goto(server + "/tickets/1?lang=sv")
     page.emulate_media(media="print")
     assert page.locator("nav").first.is_hidden()
     assert page.get_by_role("heading", name="Varför det här ärendet finns").is_visible()

@@ -23,7 +23,12 @@ def record(epoch, seq, **fields):
 
 
 def body(*records, **fields):
-    return {"tenant": "exempel", "device": DEVICE, "channel": "bulk", "records": list(records)} | fields
+    return {
+        "tenant": "exempel",
+        "device": DEVICE,
+        "channel": "bulk",
+        "records": list(records),
+    } | fields
 
 
 def test_records_are_acknowledged_after_commit(client, epoch):
@@ -58,8 +63,9 @@ def test_a_bad_record_is_quarantined_and_its_neighbours_are_stored(client, epoch
 
 
 def test_a_record_keeps_the_bytes_it_came_as(client, epoch):
-    odd = '{"seq" : 1,  "epoch":"%s", "at":"å"}' % epoch
-    text = '{"tenant":"exempel","device":"%s","channel":"bulk","record":%s}' % (DEVICE, odd)
+    odd = f'{{"seq" : 1,  "epoch":"{epoch}", "at":"å"}}'
+    head = f'{{"tenant":"exempel","device":"{DEVICE}","channel":"bulk","record":'
+    text = head + odd + "}"
     headers = {"Content-Type": "application/json"}
     assert client.post(URL, content=text.encode(), headers=headers).json()["quarantined"] == 1
     newest = client.get(f"/api/v1/quarantine?device={DEVICE}&limit=1").json()["items"][0]
@@ -67,7 +73,7 @@ def test_a_record_keeps_the_bytes_it_came_as(client, epoch):
 
 
 def test_an_unknown_device_gets_no_acknowledgement(client, epoch):
-    answer = client.post(URL, json=body(record(epoch, 1), device="nobody")).json()
+    answer = client.post(URL, json=body(record(epoch, 1), device="stranger")).json()
     assert answer["ack"] is None
     assert answer["refused"][0]["reason"] == "unknown_device"
 

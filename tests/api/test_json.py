@@ -49,14 +49,18 @@ def walked(client, path, page_n):
 )
 @pytest.mark.parametrize("page_n", [1, 7])
 def test_cursors_walk_every_row_exactly_once(client, path, key, page_n):
-    whole = [row[key] for row in ok(client, f"{path}{'&' if '?' in path else '?'}limit=500")["items"]]
+    whole = [
+        row[key] for row in ok(client, f"{path}{'&' if '?' in path else '?'}limit=500")["items"]
+    ]
     assert [row[key] for row in walked(client, path, page_n)] == whole
     assert len(set(whole)) == len(whole) > 3
 
 
 def test_lists_hold_everything_that_was_seeded(client, fleet):
     assert {row["id"] for row in walked(client, "/api/v1/devices", 50)} == set(fleet.device_ids)
-    tickets = walked(client, "/api/v1/tickets", 50) + walked(client, "/api/v1/tickets?state=ended", 50)
+    tickets = walked(client, "/api/v1/tickets", 50) + walked(
+        client, "/api/v1/tickets?state=ended", 50
+    )
     assert sorted(row["ticket_no"] for row in tickets) == sorted(fleet.ticket_nos)
     assert len(walked(client, "/api/v1/quarantine", 500)) >= fleet.quarantine_n
 
@@ -242,7 +246,8 @@ def test_everything_but_ingest_is_only_read(client, method, path):
 
 
 @pytest.mark.parametrize(
-    "path", ["/", "/nothing", "/api/v1/devices", "/api/v1/nothing", "/livez", "/static/fjarrkoll.css"]
+    "path",
+    ["/", "/nothing", "/api/v1/devices", "/api/v1/nothing", "/livez", "/static/fjarrkoll.css"],
 )
 def test_security_headers_stand_on_everything(client, path):
     headers = client.get(path).headers
@@ -253,7 +258,17 @@ def test_security_headers_stand_on_everything(client, path):
 
 
 @pytest.mark.parametrize(
-    "host", ["evil.example", "127.0.0.1.evil.example", "localhost.evil", "127.0.0.2", "", "a@localhost", "10.0.0.1:80", "localhost:x"]
+    "host",
+    [
+        "evil.example",
+        "127.0.0.1.evil.example",
+        "localhost.evil",
+        "127.0.0.2",
+        "",
+        "a@localhost",
+        "10.0.0.1:80",
+        "localhost:x",
+    ],
 )
 def test_a_foreign_host_is_refused(client, host):
     response = client.get("/api/v1/devices", headers={"Host": host})
@@ -320,10 +335,22 @@ def test_the_openapi_document_is_valid_and_whole(client):
         for operation in path.values()
     }
     assert operations == {
-        "list_devices", "get_device", "get_samples", "list_faults", "list_tickets", "get_ticket",
-        "get_ledger", "list_quarantine", "ingest_records", "livez", "readyz", "metrics",
+        "list_devices",
+        "get_device",
+        "get_samples",
+        "list_faults",
+        "list_tickets",
+        "get_ticket",
+        "get_ledger",
+        "list_quarantine",
+        "ingest_records",
+        "livez",
+        "readyz",
+        "metrics",
     }
-    for reference in re.findall(r'"\$ref": ?"#/components/schemas/([^"]+)"', str(document).replace("'", '"')):
+    for reference in re.findall(
+        r'"\$ref": ?"#/components/schemas/([^"]+)"', str(document).replace("'", '"')
+    ):
         assert reference in document["components"]["schemas"]
     ingest = document["paths"]["/api/v1/ingest"]["post"]
     assert set(ingest["responses"]) >= {"200", "403", "413", "415", "422", "503"}

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import re
+import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
+from importlib.resources import files
 from string import Formatter
 
 import pytest
 
+from api.charts import POINT_BUDGET, Frame, Mark, chart
 from api.pages import sections_of
 from api.preview import preview, visible
 from api.scales import time_ticks, value_scale
 from api.series import chosen, hourly, thinned
-from api.telling import preferred
+from api.telling import STYLE, preferred
 from api.texts import TEXTS
 from api.typography import length, number, quantity
 from fleet.tickets import OrderKind, State
@@ -25,7 +28,9 @@ def test_every_text_is_in_both_languages_with_the_same_blanks(key):
     swedish, english = TEXTS[key]
     assert swedish.strip()
     assert english.strip()
-    blanks = [{name for _, name, _, _ in Formatter().parse(text) if name} for text in (swedish, english)]
+    blanks = [
+        {name for _, name, _, _ in Formatter().parse(text) if name} for text in (swedish, english)
+    ]
     assert blanks[0] == blanks[1]
     assert "!" not in swedish + english
 
@@ -38,8 +43,6 @@ def test_every_word_of_the_domain_has_a_text():
 
 
 def test_every_text_is_used_somewhere():
-    from importlib.resources import files
-
     folder = files("api")
     sources = [f for f in folder.iterdir() if f.name.endswith(".py") and f.name != "texts.py"]
     sources += list(folder.joinpath("templates").iterdir())
@@ -135,9 +138,51 @@ def test_thinning_keeps_the_budget_the_order_and_the_extremes(count, budget):
         assert (kept[0], kept[-1]) == (values[0], values[-1])
 
 
+def test_the_fullest_chart_leaves_room_for_four_on_a_page():
+    rows = [
+        HourRow(START + timedelta(hours=i), 60, -99.123 * (i % 7), 99.123 * (i % 5), 1.5 * i, 0.0)
+        for i in range(720)
+    ]
+    span = Span(START, START + timedelta(days=30))
+    marks = [Mark(START + timedelta(hours=2 * i), "raised", "major", "x" * 80) for i in range(300)]
+    frame = Frame(0, "battery_current_a", "sv", span.high, span)
+    drawn = chart(frame, hourly(rows, span, POINT_BUDGET), marks)
+    assert len(str(drawn.svg).encode()) < 30_000
+    assert ET.fromstring(str(drawn.svg)).tag == "svg"
+
+
+def test_a_line_is_not_drawn_across_missing_values():
+    rows = [
+        SampleRow(START + timedelta(minutes=i), 1.0 + i, 0) for i in (0, 1, 2, 3, 300, 301, 600)
+    ]
+    span = Span(START, START + timedelta(hours=24))
+    frame = Frame(0, "battery_voltage_v", "sv", span.high, span)
+    drawn = str(chart(frame, thinned(rows, span, 100), []).svg)
+    line = re.search(r'class="line" d="([^"]+)"', drawn)[1]
+    assert line.count("M") == 3
+    assert line.endswith("h0")  # a single value is a dot
+
+
+def test_a_chart_without_values_says_so():
+    span = Span(START, START + timedelta(hours=24))
+    drawn = chart(Frame(0, "battery_voltage_v", "sv", span.high, span), thinned([], span, 9), [])
+    assert drawn.svg is None
+    assert drawn.summary == "Inga värden av batterispänning i perioden."
+
+
+def test_a_label_becomes_text_in_the_drawing():
+    rows = [SampleRow(START, 1.0, 0)]
+    span = Span(START, START + timedelta(hours=24))
+    mark = Mark(START + timedelta(hours=1), "raised", "critical", '<script>&"')
+    drawn = str(chart(Frame(0, "x_v", "en", span.high, span), thinned(rows, span, 9), [mark]).svg)
+    assert "<script" not in drawn
+    assert "&lt;script&gt;&amp;" in drawn
+
+
 def test_hours_are_joined_until_they_fit():
     rows = [
-        HourRow(START + timedelta(hours=i), 10, -float(i), float(i), 10.0 * i, 0.0) for i in range(5000)
+        HourRow(START + timedelta(hours=i), 10, -float(i), float(i), 10.0 * i, 0.0)
+        for i in range(5000)
     ]
     span = Span(START, START + timedelta(hours=5000))
     found = hourly(rows, span, 2000)
@@ -155,7 +200,8 @@ def test_auto_picks_samples_for_short_ranges_and_hours_for_long_ones():
 
 
 @pytest.mark.parametrize(
-    ("low", "high"), [(0, 0), (23.1, 27.4), (-5, 5), (1e-3, 2e-3), (1e9, 1e9 + 1), (0, 1e12), (99.95, 100)]
+    ("low", "high"),
+    [(0, 0), (23.1, 27.4), (-5, 5), (1e-3, 2e-3), (1e9, 1e9 + 1), (0, 1e12), (99.95, 100)],
 )
 def test_a_value_scale_holds_the_values_on_few_round_ticks(low, high):
     scale = value_scale(low, high, 0.1)
@@ -177,7 +223,16 @@ def test_time_ticks_are_local_and_few_also_across_a_change_of_the_clock():
 
 
 @pytest.mark.parametrize(
-    ("header", "lang"), [("", "sv"), ("en", "en"), ("sv-FI", "sv"), ("fr, en;q=0.1", "en"), ("en;q=0", "sv"), ("*", "sv"), (";;;,=", "sv")]
+    ("header", "lang"),
+    [
+        ("", "sv"),
+        ("en", "en"),
+        ("sv-FI", "sv"),
+        ("fr, en;q=0.1", "en"),
+        ("en;q=0", "sv"),
+        ("*", "sv"),
+        (";;;,=", "sv"),
+    ],
 )
 def test_the_preferred_language(header, lang):
     assert preferred(header) == lang
@@ -194,14 +249,28 @@ def test_a_ticket_text_falls_into_sections():
 
 
 def test_the_style_sheet_has_enough_contrast():
-    from api.telling import STYLE
-
     colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", STYLE.decode()))
-    texts = [("ink", "paper"), ("ink", "ground"), ("soft", "paper"), ("soft", "ground"), ("link", "paper"),
-             ("link", "ground"), ("critical", "critical-ground"), ("major", "major-ground"),
-             ("minor", "minor-ground"), ("good", "paper"), ("paper", "deep")]
+    texts = [
+        ("ink", "paper"),
+        ("ink", "ground"),
+        ("soft", "paper"),
+        ("soft", "ground"),
+        ("link", "paper"),
+        ("link", "ground"),
+        ("critical", "critical-ground"),
+        ("major", "major-ground"),
+        ("minor", "minor-ground"),
+        ("good", "paper"),
+        ("paper", "deep"),
+    ]
     assert all(_contrast(colours[a], colours[b]) >= 4.5 for a, b in texts)
-    signs = [("line", "paper"), ("line", "band"), ("edge", "paper"), ("critical", "paper"), ("major", "paper")]
+    signs = [
+        ("line", "paper"),
+        ("line", "band"),
+        ("edge", "paper"),
+        ("critical", "paper"),
+        ("major", "paper"),
+    ]
     assert all(_contrast(colours[a], colours[b]) >= 3 for a, b in signs)
 
 

@@ -101,6 +101,7 @@ def _reads(conn):
         "devices": lambda: reading.devices(conn, "", 51),
         "devices deep": lambda: reading.devices(conn, "fk-77", 501),
         "devices search": lambda: reading.devices(conn, "", 51, "0009 99"),
+        "devices broad search": lambda: reading.devices(conn, "", 51, "f"),
         "device": lambda: reading.device(conn, "fk-500"),
         "latest": lambda: reading.latest_values(conn, 3),
         "raw samples": lambda: reading.raw_samples(conn, key, span, 60_000),
