@@ -18,7 +18,7 @@ FLAP_WINDOW: Final = timedelta(minutes=10)
 """A fault that returns this soon after it ended never went away: a loose contact makes and
 breaks for minutes. Ours, without a source; to be tuned on recorded fleets."""
 
-MAX_EVENTS: Final = 1_000
+MAX_EVENTS: Final = 300
 """An episode this full is cut at its next raise, so that a fault flapping for weeks is not
 folded from its first day at every pass."""
 

@@ -159,9 +159,9 @@ def histories(conn: Connection, records: Sequence[InboxRow]) -> list[FaultHistor
         "codes": [history.key.code for history in found],
         "from_at": [history.from_at for history in found],
     }
-    for nth, *event in conn.execute(_SQL["fault_events"], wanted):
+    for nth, *event in conn.execute(_SQL["fault_events"], wanted).fetchall():
         found[nth - 1].events.append(FaultEvent(*event))
-    for nth, episode_no, *fields in conn.execute(_SQL["episodes_from"], wanted):
+    for nth, episode_no, *fields in conn.execute(_SQL["episodes_from"], wanted).fetchall():
         found[nth - 1].stored.append(Stored(episode_no, Episode(*fields)))
     return found
 

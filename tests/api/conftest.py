@@ -354,7 +354,8 @@ class Seeding:
         row = self.conn.execute(
             "INSERT INTO ticket (device_no, tenant_no, cause, state, order_kind, severity,"
             " usability, fixer, component, title_sv, title_en, body_sv, body_en, started_at,"
-            " known_at, updated_at) VALUES (%s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
+            " known_at, updated_at)"
+            " VALUES (%s, 1, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)"
             " RETURNING ticket_no",
             (
                 self.numbers[device],

@@ -121,6 +121,13 @@ class DeviceFleet:
         )
         return time.monotonic() - started
 
+    def await_progress(self, names: list[str], timeout_s: float) -> float:
+        """Wait until each of these has all acknowledged that it made, and something more than now."""
+        with self._lock:
+            devices = [self.devices[name] for name in names]
+            wanted = {d.name: max(d.next_seq - 1, d.hi + 1) for d in devices}
+        return self.await_settled(wanted, timeout_s)
+
     def stop_producing(self) -> None:
         with self._lock:
             self._is_producing = False
