@@ -99,6 +99,12 @@ _SALVAGE = re.compile(
     rb'"epoch"\s*:\s*"([0-9a-f]{16})"[^{}\[\]]{0,80}?"seq"\s*:\s*([0-9]{1,16})\s*[,}]'
 )
 
+_SALVAGE_CBOR = re.compile(
+    rb"eepochp([0-9a-f]{16})cseq(?:([\x01-\x17])|\x18(.)|\x19(.{2})|\x1a(.{4})|\x1b(.{8}))",
+    re.DOTALL,
+)
+"""The same for CBOR: `epoch` and, right behind it, `seq`, each with its length in front."""
+
 
 def decode_record(payload: bytes, content_type: str | None = None) -> Record | Skipped:
     """Decode and check one record. It is taken whole or refused whole.
@@ -259,11 +265,17 @@ def salvage_identity(payload: bytes, content_type: str | None = None) -> tuple[s
             found = _json_identity.decode(head)
         _check_identity(found.epoch, found.seq)
     except (PayloadError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        match = _SALVAGE.search(head)
-        if match is None or not 1 <= int(match[2]) <= MAX_SEQ:
-            return None
-        return match[1].decode(), int(match[2])
+        return _search_identity(head, content_type)
     return found.epoch, found.seq
+
+
+def _search_identity(head: bytes, content_type: str | None) -> tuple[str, int] | None:
+    match = (_SALVAGE_CBOR if content_type == CBOR else _SALVAGE).search(head)
+    if match is None:
+        return None
+    digits = match[match.lastindex or 0]
+    seq = int.from_bytes(digits, "big") if content_type == CBOR else int(digits)
+    return (match[1].decode(), seq) if 1 <= seq <= MAX_SEQ else None
 
 
 def encode_record(record: Record | Skipped, content_type: str = JSON) -> bytes:

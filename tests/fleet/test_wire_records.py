@@ -271,6 +271,20 @@ def test_what_can_be_salvaged_of_a_broken_record(payload, identity):
     assert salvage_identity(payload) == identity
 
 
+@given(RECORDS, st.binary(max_size=20))
+def test_a_cbor_record_that_was_cut_short_can_be_salvaged(known, rest):
+    payload = encode_record(known, CBOR)
+    head = payload[: payload.index(b"bat")] + rest
+    assert salvage_identity(head, CBOR) == (known.epoch, known.seq)
+
+
+def test_what_is_too_large_can_be_salvaged():
+    for content_type in (JSON, CBOR):
+        padding = {"x": "x" * MAX_PAYLOAD_BYTES}
+        payload = encoded(HEAD | padding, content_type)
+        assert salvage_identity(payload, content_type) == (EPOCH, 7)
+
+
 @given(st.binary(max_size=200), st.sampled_from([None, JSON, CBOR, "x"]))
 def test_salvaging_never_raises(payload, content_type):
     found = salvage_identity(payload, content_type)

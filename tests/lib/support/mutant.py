@@ -6,9 +6,13 @@ usage: mutant.py no_ack_fence | no_ledger | ack_before_commit
 from __future__ import annotations
 
 import sys
+import time
 from typing import Any
 
+import msgspec
+
 import fleet.batch
+import ingest.network
 import ingest.session
 import storage.intake
 from fjarrkoll.cli import main
@@ -19,8 +23,6 @@ def no_ack_fence() -> None:
     real = ingest.session.Session.acknowledge
 
     def acknowledge(self: Any, deliveries: Any) -> int:
-        import msgspec
-
         return real(self, [msgspec.structs.replace(d, connection=self.connection) for d in deliveries])
 
     ingest.session.Session.acknowledge = acknowledge  # type: ignore[method-assign]
@@ -29,7 +31,7 @@ def no_ack_fence() -> None:
 def no_ledger() -> None:
     """Believe that everything is new."""
 
-    def is_new(entry: Any, seq: int, _is_skipped: bool) -> bool:
+    def is_new(entry: Any, seq: int, **_: bool) -> bool:
         entry.received.add(seq)
         return True
 
@@ -37,25 +39,21 @@ def no_ledger() -> None:
 
 
 def ack_before_commit() -> None:
-    """Say that a batch is safe, and commit it with the next one only."""
+    """Tell the devices that a batch is safe, and commit it a little later."""
+    networks: list[Any] = []
+    start = ingest.network.Network.start
 
-    class Late:
-        def __init__(self, conn: Any) -> None:
-            self._conn = conn
+    def note_and_start(self: Any) -> None:
+        networks.append(self)
+        start(self)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._conn, name)
+    def tell_early(name: str) -> None:
+        if name == "ingest_before_commit":
+            networks[0].settle((), sys._getframe(1).f_locals["plan"].acks)
+            time.sleep(0.3)
 
-        def commit(self) -> None:
-            """Not yet."""
-
-    real = storage.intake.Intake._store
-
-    def store(self: Any, conn: Any, *arguments: Any) -> Any:
-        conn.commit()
-        return real(self, Late(conn), *arguments)
-
-    storage.intake.Intake._store = store  # type: ignore[method-assign]
+    ingest.network.Network.start = note_and_start  # type: ignore[method-assign]
+    storage.intake.failpoint = tell_early
 
 
 if __name__ == "__main__":
