@@ -9,6 +9,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
+
 from fleet.intake import Accepted, Refused, StateReport, Verdict
 from fleet.ranges import SeqSet
 from fleet.wire.messages import Ack
@@ -182,15 +184,19 @@ def refuse_scattered(
 def _refused_if_scattered(
     verdict: Verdict, full: set[LedgerKey], ledger: Mapping[LedgerKey, LedgerEntry]
 ) -> Verdict:
-    if not isinstance(verdict, Accepted):
+    if isinstance(verdict, StateReport) or verdict.device is None:
         return verdict
-    key = (verdict.device.device_no, verdict.record.epoch)
-    if key not in full:
+    if isinstance(verdict, Refused):
+        identity = verdict.identity
+    else:
+        identity = (verdict.record.epoch, verdict.record.seq)
+    if identity is None or (verdict.device.device_no, identity[0]) not in full:
         return verdict
-    seq = verdict.record.seq
-    settled = ledger[key].received
-    if seq in settled or seq - 1 in settled or seq + 1 in settled:
+    settled = ledger[verdict.device.device_no, identity[0]].received
+    if any(seq in settled for seq in (identity[1] - 1, identity[1], identity[1] + 1)):
         return verdict
+    if isinstance(verdict, Refused):
+        return msgspec.structs.replace(verdict, identity=None)
     return refused_again(verdict, Reason.OUT_OF_RANGE, f"more than {MAX_GAPS} gaps are open")
 
 

@@ -161,6 +161,7 @@ class Network:
         queue = self._queue_for(session.lane, session.slot)
         deliveries = session.read(min(queue.room(), MAX_READ_PER_TURN))
         if deliveries:
+            log.debug("messages_read", slot=session.slot, count=len(deliveries))
             failpoint("ingest_received")
             queue.put(deliveries)
 

@@ -1,5 +1,5 @@
 -- Purpose: samples in native range partitions, one a month, made when a sample first needs one.
-CREATE INDEX sample_by_metric ON sample (device_no, metric_no, at DESC);
+CREATE INDEX sample_by_device ON sample (device_no, at DESC);
 
 -- SECURITY DEFINER: the ingest role may add a month and nothing else. A table is built and then
 -- attached, since attaching locks readers and writers out of nothing.

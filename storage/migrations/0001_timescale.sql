@@ -1,6 +1,6 @@
 -- Purpose: samples as a hypertable with columnstore, where TimescaleDB is installed.
 SELECT create_hypertable('sample', by_range('at', INTERVAL '7 days'), create_default_indexes => false);
-CREATE INDEX sample_by_metric ON sample (device_no, metric_no, at DESC);
+CREATE INDEX sample_by_device ON sample (device_no, at DESC);
 ALTER TABLE sample SET (
     timescaledb.compress,
     timescaledb.compress_segmentby = 'device_no',

@@ -62,7 +62,7 @@ def test_there_are_pages() -> None:
     assert ROOT / "README.md" in set(_pages())
 
 
-@pytest.mark.parametrize("page", _pages(), ids=lambda page: str(page.relative_to(ROOT)))
+@pytest.mark.parametrize("page", list(_pages()), ids=lambda page: str(page.relative_to(ROOT)))
 def test_no_link_is_dead(page: Path) -> None:
     dead = [target for target in _targets(page) if _is_dead(page, target)]
     assert not dead, f"{page.relative_to(ROOT)} links to nothing: {dead}"
