@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, NoReturn
 
 import structlog
 import typer
+from pydantic import SecretStr
 
 from fjarrkoll.settings import Settings, default_data_dir, load_settings
 from runtime.failpoints import arm
@@ -52,7 +53,7 @@ def main() -> None:
         app(standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)
-    except Exception as exc:  # noqa: BLE001 - the outermost loop of the shell
+    except Exception as exc:
         status, message = explain(exc)
         typer.echo(f"fjarrkoll: {message}", err=True)
         sys.exit(status)
@@ -108,8 +109,8 @@ def demo(
             seconds,
             data,
             settings.api_port if port is None else port,
-            settings.database_url and settings.database_url.get_secret_value(),
-            settings.mqtt_url and settings.mqtt_url.get_secret_value(),
+            settings.optional("database_url"),
+            settings.optional("mqtt_url"),
         ),
         stop,
         lambda line: typer.echo(line, err=True),
@@ -229,7 +230,7 @@ def sim(
     settings = _begin()
     end_with_parent()
     config = Config(
-        mqtt_url=settings.required("mqtt_url"),  # type: ignore[arg-type]  # becomes a secret
+        mqtt_url=SecretStr(settings.required("mqtt_url")),
         outbox_path=outbox,
         devices=devices,
         seed=seed,
@@ -407,6 +408,39 @@ def ledger_check(as_json: AsJson = False) -> None:
     _print(account, as_json=as_json, text=lambda: _account_text(account))
     if not balance.is_right:
         raise typer.Exit(1)
+
+
+@app.command()
+def bench(
+    parts: Annotated[list[str] | None, typer.Argument(help="drain, live; both when none.")] = None,
+    records: Annotated[int, typer.Option(min=1_000)] = 60_000,
+    devices: Annotated[int, typer.Option(min=100, max=100_000)] = 20_000,
+    live_seconds: Annotated[float, typer.Option(min=2)] = 20.0,
+    backlog: Annotated[int, typer.Option(min=5_000)] = 500_000,
+    postgres_bin: Annotated[
+        Path | None, typer.Option(help="Programs of a PostgreSQL with TimescaleDB.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Measure the ingest path with servers on this machine; takes about three minutes.
+
+    Example: fjarrkoll bench drain --json
+    """
+    from fjarrkoll.bench.run import PARTS, BenchSettings, run_bench  # noqa: PLC0415
+
+    chosen = tuple(parts or PARTS)
+    for part in chosen:
+        if part not in PARTS:
+            _fail(f"there is no benchmark {part!r}: use {', '.join(PARTS)}")
+    settings = _begin()
+    configure_logs("warning")
+    url = settings.optional("database_url")
+    result = run_bench(
+        BenchSettings(chosen, records, devices, live_seconds, backlog, url, postgres_bin),
+        lambda line: typer.echo(line, err=True),
+    )
+    text = json.dumps(result, indent=2, ensure_ascii=False)
+    _print(result, as_json=as_json, text=lambda: text)
 
 
 @app.command()

@@ -10,7 +10,6 @@ from importlib.metadata import version
 from typing import Any
 
 import psycopg
-from psycopg import conninfo
 
 from fjarrkoll.settings import PREFIX, Settings, default_data_dir
 from ingest.session import BrokerAddress
@@ -64,7 +63,7 @@ def _examine_database(settings: Settings, report: Report) -> None:
         report.facts["database"] = redacted(url)
         with connect(url, name="fjarrkoll doctor") as conn:
             _examine_server(conn, report, is_throwaway=settings.database_throwaway)
-    except (StorageError, psycopg.Error, conninfo.e.ProgrammingError) as exc:
+    except (StorageError, psycopg.Error) as exc:
         report.problems.append(f"{PREFIX}DATABASE_URL: {exc}")
 
 

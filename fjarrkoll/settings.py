@@ -17,13 +17,13 @@ class ConfigurationError(ValueError):
     """A setting is missing or wrong; the message names it and says what to do."""
 
 
-class Settings(BaseSettings, frozen=True):
+class Settings(BaseSettings):
     """Every setting, with its environment variable `FJARRKOLL_<NAME>`.
 
     `FJARRKOLL_DATABASE_URL_FILE` and `FJARRKOLL_MQTT_URL_FILE` name files that hold the value.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL; unset means embedded")
     mqtt_url: SecretStr | None = Field(None, description="MQTT broker; unset means embedded")
@@ -39,20 +39,25 @@ class Settings(BaseSettings, frozen=True):
     health_port: int | None = Field(None, ge=0, le=65535)
     failpoint: str | None = Field(None, description="tests only: where to die")
 
+    def optional(self, name: Literal["database_url", "mqtt_url"]) -> str | None:
+        """A server's URL, None when the embedded one is meant."""
+        value: SecretStr | None = getattr(self, name)
+        return None if value is None else value.get_secret_value()
+
     def required(self, name: Literal["database_url", "mqtt_url"]) -> str:
         """A server's URL for a command that runs against servers of one's own.
 
         Raises:
             ConfigurationError: it is not set.
         """
-        value: SecretStr | None = getattr(self, name)
+        value = self.optional(name)
         if value is None:
             variable = PREFIX + name.upper()
             raise ConfigurationError(
                 f"{variable} is not set. Set it (or {variable}_FILE), or use `fjarrkoll demo`,"
                 " which starts servers of its own."
             )
-        return value.get_secret_value()
+        return value
 
 
 def load_settings() -> Settings:

@@ -24,7 +24,8 @@ _UP_CHANNELS: Final = frozenset(channel.value for channel in UpChannel)
 @dataclass(slots=True)
 class DeviceEntry:
     """What the judge needs of a registered device. `skews` maps a boot to its clock skew in ms,
-    None where it was never learnt; the newest boot is among them if any is."""
+    None where it was never learnt; the newest boot is among them if any is.
+    """
 
     device_no: int
     device_id: str

@@ -7,6 +7,7 @@ acknowledgements together is what makes a drain fast (docs/benchmarks.md).
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import ssl
 from typing import Final
@@ -41,7 +42,7 @@ class BufferedSocket:
     def fileno(self) -> int:
         return self._raw.fileno()
 
-    def setblocking(self, flag: bool) -> None:  # noqa: FBT001 - the socket interface
+    def setblocking(self, flag: bool) -> None:
         self._raw.setblocking(flag)
 
     def fill(self) -> None:
@@ -122,14 +123,10 @@ class BufferedSocket:
         """Make the next `recv` say that the peer has closed; what is unsent is dropped."""
         self._unread, self._position, self.is_at_end = b"", 0, True
         self._unsent.clear()
-        try:
+        with contextlib.suppress(OSError):  # it may not be connected any more
             self._raw.shutdown(socket.SHUT_RDWR)
-        except OSError:
-            pass  # it was not connected any more
 
     def close(self) -> None:
-        try:
+        with contextlib.suppress(OSError):  # the peer may be gone already
             self.flush()
-        except OSError:
-            pass  # closing is what was asked for; the peer may be gone already
         self._raw.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import select
 import socket
 import time
@@ -83,10 +84,8 @@ class Network:
         return sum(session.is_connected for session in list(self._sessions.values()))
 
     def _wake(self) -> None:
-        try:
+        with contextlib.suppress(BlockingIOError):  # it has been woken often enough
             self._wake_out.send(b"\0")
-        except BlockingIOError:
-            pass  # it has been woken often enough
 
     def _run(self) -> None:
         try:
@@ -94,7 +93,7 @@ class Network:
                 self._turn()
             self._settle_waiting()
             self._tend_all()
-        except BaseException as exc:  # noqa: BLE001 - the shell reports it and ends the process
+        except BaseException as exc:
             self.failure = exc
             log.exception("network_failed")
         finally:
@@ -113,16 +112,20 @@ class Network:
             self._read(session)
 
     def _match_sessions(self) -> None:
+        """Have a session per slot and lane held.
+
+        A new fence means a new connection: what came under the old one is not stored any more,
+        and only a new connection makes the broker send it again.
+        """
         held = self._held
-        for key in [key for key in self._sessions if key[0] not in held]:
-            self._sessions.pop(key).close()
+        for key, session in list(self._sessions.items()):
+            if held.get(key[0]) != session.fence:
+                self._sessions.pop(key).close()
         for slot, fence in held.items():
             for lane in Lane:
-                session = self._sessions.get((slot, lane))
-                if session is None:
-                    session = Session(self._settings, slot, self._slot_count, lane, _now_ms)
-                    self._sessions[slot, lane] = session
-                session.fence = fence
+                if (slot, lane) not in self._sessions:
+                    place = (slot, self._slot_count, fence)
+                    self._sessions[slot, lane] = Session(self._settings, place, lane, _now_ms)
 
     def _wait(self) -> list[Session]:
         """Wait for something to read or to write; return the sessions to read from."""

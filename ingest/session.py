@@ -1,6 +1,6 @@
 """One MQTT session: the source port's real implementation, paho with manual acknowledgement.
 
-Used from the network thread only, except `fence`, which is read anywhere.
+Used from the network thread only.
 """
 
 from __future__ import annotations
@@ -107,15 +107,14 @@ class Session:
     def __init__(
         self,
         settings: IngestSettings,
-        slot: int,
-        slot_count: int,
+        place: tuple[int, int, int],
         lane: Lane,
         now_ms: Callable[[], int],
     ) -> None:
-        self.slot = slot
+        """`place` is the slot, of how many, and under which fence."""
+        self.slot, slot_count, self.fence = place
         self.lane = lane
         self.connection = 0
-        self.fence = 0
         self.is_connected = False
         self._settings = settings
         self._filters = filters(slot, slot_count, lane)
@@ -333,4 +332,4 @@ class Session:
 
 
 def _leave_writing_to_us(_client: Client, _data: object, _socket: object) -> None:
-    """paho calls this when it has something to send; `Session.tend` sends it."""
+    """Paho calls this when it has something to send; `Session.tend` sends it."""

@@ -164,7 +164,7 @@ class Worker:
                     batch = queue.take(TAKE_TIMEOUT_S)
                     if batch:
                         self._store_until_done(intake, batch, key[0])
-        except BaseException as exc:  # noqa: BLE001 - the main thread ends the process with it
+        except BaseException as exc:
             self._failure = exc
             log.exception("writer_failed", lane=key[0].value)
 
@@ -176,7 +176,6 @@ class Worker:
                 with _batch_s.labels(lane.value).time():
                     self._store(intake, batch)
                 self._health.succeeded()
-                return
             except LeaseLostError as exc:
                 batch = [delivery for delivery in batch if delivery.slot not in exc.slots]
             except DatabaseDownError as exc:

@@ -37,8 +37,9 @@ class LedgerRow:
 def totals(conn: Connection) -> Totals:
     row = conn.execute(SQL["totals"]).fetchone()
     assert row is not None, "an aggregate has a row"
-    reasons = dict(conn.execute(SQL["quarantined_by_reason"]).fetchall())
-    return Totals(*row, quarantined_by_reason=reasons)
+    reasons: dict[str, int] = dict(conn.execute(SQL["quarantined_by_reason"]).fetchall())
+    received, stored, duplicate, quarantined, faults, episodes, tickets = row
+    return Totals(received, stored, duplicate, quarantined, faults, episodes, tickets, reasons)
 
 
 def ledger(conn: Connection) -> dict[tuple[str, str], LedgerRow]:

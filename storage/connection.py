@@ -69,7 +69,7 @@ def _first_line(exc: BaseException) -> str:
 
 
 def translated(exc: psycopg.Error) -> StorageError:
-    """The driver's error in our words: is it the data, or the server?"""
+    """The driver's error in our words: either the data is at fault, or the server."""
     state = exc.sqlstate or ""
     if state[:2] in ("22", "23") or isinstance(exc, psycopg.DataError):
         return DataRejectedError(f"{state or 'client'}: {_first_line(exc)}")

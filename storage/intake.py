@@ -28,7 +28,7 @@ from fleet.wire.records import Record
 from fleet.wire.topics import is_id
 from runtime.failpoints import failpoint
 from storage import binary, quarantine
-from storage.connection import Connection, DataRejectedError, DatabaseDownError, connect, translated
+from storage.connection import Connection, DatabaseDownError, DataRejectedError, connect, translated
 from storage.queries import load_queries
 
 SQL: Final = load_queries("intake.sql")

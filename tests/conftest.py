@@ -18,8 +18,9 @@ from storage.migrate import migrate
 
 def pytest_report_header() -> str:
     found = timescale_bin_dir()
-    return f"databases: plain PostgreSQL (embedded){f', TimescaleDB ({found})' if found else ''}" + (
-        "" if found else "; TimescaleDB not found, its tests are skipped"
+    return (
+        f"databases: plain PostgreSQL (embedded){f', TimescaleDB ({found})' if found else ''}"
+        + ("" if found else "; TimescaleDB not found, its tests are skipped")
     )
 
 

@@ -83,9 +83,7 @@ CHECKS: dict[str, Callable[[bytes], Any]] = {
     "json state": decode_state,
     "json ack": decode_ack,
     "json http": _check_http,
-    "cbor record": lambda text: records.decode_record(
-        bytes.fromhex(text.decode()), records.CBOR
-    ),
+    "cbor record": lambda text: records.decode_record(bytes.fromhex(text.decode()), records.CBOR),
 }
 
 

@@ -65,7 +65,9 @@ S, MIN = 1000, 60_000
         pytest.param(10 * MIN, "synced", None, (-10 * MIN, 3), id="in the future: receipt"),
         pytest.param(4 * MIN, "synced", None, (0, 0), id="a little in the future is believed"),
         pytest.param(HOUR_MS, "drifting", MIN, (-HOUR_MS, 3), id="in the future when corrected"),
-        pytest.param(EARLIEST_MS - NOON_MS, "synced", HOUR_MS, None, id="before 2015 when corrected"),
+        pytest.param(
+            EARLIEST_MS - NOON_MS, "synced", HOUR_MS, None, id="before 2015 when corrected"
+        ),
     ],
 )
 def test_the_estimate(at, clock, skew, expected):
@@ -106,3 +108,10 @@ def test_a_clock_that_jumped_within_a_record_is_refused(fields, is_good):
     with pytest.raises(PayloadError) as caught:
         check_estimates(told, shift, NOON_MS)
     assert caught.value.reason is Reason.BAD_TIME
+
+
+def test_a_clock_that_jumped_is_refused_also_when_nothing_needs_correcting():
+    told = record(at=NOON_MS, clock="unset", series=[Series(-NOON_MS, {"a": 1.0})])
+    check_times(told, NOON_MS)
+    with pytest.raises(PayloadError):
+        check_estimates(told, Shift(0, ClockQuality.RECEIVED), NOON_MS)

@@ -29,10 +29,18 @@ def gap(low, high, no=1, opened_at=EARLIER, asked_at=None):
         pytest.param([(1, 3), (7, 9)], [], [(4, 6)], [], [], [(4, 6)], id="a gap that stands"),
         pytest.param([(1, 9)], [], [(4, 6)], [], ["received"], [], id="a gap that was filled"),
         pytest.param([(1, 9)], [(4, 6)], [(4, 6)], [], ["lost_on_device"], [], id="written off"),
-        pytest.param([(1, 9)], [(5, 5)], [(4, 6)], [], ["lost_on_device"], [], id="part written off"),
+        pytest.param(
+            [(1, 9)], [(5, 5)], [(4, 6)], [], ["lost_on_device"], [], id="part written off"
+        ),
         pytest.param([(1, 9)], [(1, 2)], [(4, 6)], [], ["received"], [], id="a loss elsewhere"),
         pytest.param(
-            [(1, 4), (7, 9)], [], [(4, 6)], [(5, 6, EARLIER)], ["changed"], [], id="filled from below"
+            [(1, 4), (7, 9)],
+            [],
+            [(4, 6)],
+            [(5, 6, EARLIER)],
+            ["changed"],
+            [],
+            id="filled from below",
         ),
         pytest.param(
             [(1, 3), (5, 5), (7, 9)],

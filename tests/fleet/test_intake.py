@@ -87,7 +87,9 @@ def test_who_speaks_is_judged_before_what_is_said():
 
 @given(st.text(max_size=60), st.binary(max_size=60), st.none() | st.text(max_size=20))
 def test_any_message_has_one_verdict(topic, payload, content_type):
-    assert isinstance(judge(message(payload, topic=topic, content_type=content_type), KNOWN.get), Refused)
+    assert isinstance(
+        judge(message(payload, topic=topic, content_type=content_type), KNOWN.get), Refused
+    )
     judge(message(payload, content_type=content_type), KNOWN.get)
     judge(message(payload, channel=UpChannel.STATE), KNOWN.get)
 

@@ -104,7 +104,12 @@ def _decode_or_refuse(payload, content_type):
     try:
         found = decode_record(payload, content_type)
     except PayloadError as exc:
-        assert exc.reason in (Reason.MALFORMED, Reason.TOO_LARGE, Reason.OUT_OF_RANGE, Reason.BAD_TIME)
+        assert exc.reason in (
+            Reason.MALFORMED,
+            Reason.TOO_LARGE,
+            Reason.OUT_OF_RANGE,
+            Reason.BAD_TIME,
+        )
         salvaged = salvage_identity(payload, content_type)
         assert salvaged is None or 1 <= salvaged[1] <= MAX_SEQ
         return
@@ -321,7 +326,12 @@ def test_tags_do_nothing_but_decode_or_be_refused(tag):
     insides += [[[0] * 3, 5], {}, {"a": 1}, math.nan, None]
     for inside in insides:
         tagged = cbor2.CBORTag(tag, inside)
-        for body in (tagged, HEAD | {"m": tagged}, HEAD | {"m": {"a": tagged}}, HEAD | {"at": tagged}):
+        for body in (
+            tagged,
+            HEAD | {"m": tagged},
+            HEAD | {"m": {"a": tagged}},
+            HEAD | {"at": tagged},
+        ):
             _decode_or_refuse(cbor2.dumps(body), CBOR)
 
 

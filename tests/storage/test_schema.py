@@ -45,9 +45,17 @@ def test_a_role_may_not_do_the_work_of_another(database, role, statement):
 
 
 @pytest.mark.parametrize(
-    ("setting", "value"), [("fsync", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off"), ("synchronous_commit", "local")]
+    ("setting", "value"),
+    [
+        ("fsync", "off"),
+        ("full_page_writes", "off"),
+        ("synchronous_commit", "off"),
+        ("synchronous_commit", "local"),
+    ],
 )
-def test_a_forgetful_server_is_refused_unless_it_is_a_throwaway(database, setting, value, monkeypatch):
+def test_a_forgetful_server_is_refused_unless_it_is_a_throwaway(
+    database, setting, value, monkeypatch
+):
     with connect(database) as conn:
         check_durability(conn)
         real = "storage.connection.durability"

@@ -127,4 +127,3 @@ def _await_log(process, event: str, count: int) -> None:
     while process.log.read_text().count(event) < count:
         assert time.monotonic() < deadline, process.log.read_text()[-2000:]
         time.sleep(0.01)
-

@@ -122,7 +122,7 @@ class DeviceFleet:
         return time.monotonic() - started
 
     def await_progress(self, names: list[str], timeout_s: float) -> float:
-        """Wait until each of these has all acknowledged that it made, and something more than now."""
+        """Wait until each of these has all acknowledged that it made, and something new."""
         with self._lock:
             devices = [self.devices[name] for name in names]
             wanted = {d.name: max(d.next_seq - 1, d.hi + 1) for d in devices}
@@ -148,7 +148,9 @@ def problems(database: str, fleet: DeviceFleet) -> list[str]:
             " JOIN metric USING (metric_no) WHERE metric.name = %s",
             [METRIC],
         ).fetchall()
-        faults = conn.execute("SELECT count(*), count(DISTINCT (device_no, epoch, seq)) FROM fault_event").fetchone()
+        faults = conn.execute(
+            "SELECT count(*), count(DISTINCT (device_no, epoch, seq)) FROM fault_event"
+        ).fetchone()
         totals = conn.execute(
             "SELECT sum(received_n), sum(stored_n), sum(stored_n + duplicate_n + quarantined_n)"
             " FROM intake_total"

@@ -23,7 +23,9 @@ def no_ack_fence() -> None:
     real = ingest.session.Session.acknowledge
 
     def acknowledge(self: Any, deliveries: Any) -> int:
-        return real(self, [msgspec.structs.replace(d, connection=self.connection) for d in deliveries])
+        return real(
+            self, [msgspec.structs.replace(d, connection=self.connection) for d in deliveries]
+        )
 
     ingest.session.Session.acknowledge = acknowledge  # type: ignore[method-assign]
 

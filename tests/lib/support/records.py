@@ -160,7 +160,9 @@ def names(accepted: Sequence[Accepted]) -> list[tuple[str, int]]:
 EPOCHS = st.text("0123456789abcdef", min_size=16, max_size=16)
 SEQS = st.integers(1, MAX_SEQ)
 KNOWN_METRICS = sorted(metric.name for metric in load_metrics())
-METRIC_NAMES = st.sampled_from(KNOWN_METRICS) | st.from_regex(r"[a-z][a-z0-9_]{0,30}", fullmatch=True)
+METRIC_NAMES = st.sampled_from(KNOWN_METRICS) | st.from_regex(
+    r"[a-z][a-z0-9_]{0,30}", fullmatch=True
+)
 NUMBERS = st.floats(-MAX_ABS_VALUE, MAX_ABS_VALUE)
 VALUES = st.dictionaries(METRIC_NAMES, NUMBERS, max_size=5)
 CLEAN_TEXT = st.text(
