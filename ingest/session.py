@@ -117,7 +117,7 @@ class Session:
         self.connection = 0
         self.is_connected = False
         self._settings = settings
-        self._filters = filters(slot, slot_count, lane)
+        self._filters = filters(self.slot, slot_count, lane)
         self._now_ms = now_ms
         self._caught_up = False
         self._connected_at = 0.0

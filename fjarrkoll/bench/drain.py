@@ -145,7 +145,8 @@ def _run_network(settings: IngestSettings, queue: LaneQueue, records: int) -> fl
 
 def _bare_copy(stage: Stage, rows: int, say: Say) -> float:
     """The same rows into the same table in the order of a drain: one connection, and a commit
-    after every 2,000 records."""
+    after every 2,000 records.
+    """
     say("copying the same rows without a broker")
     with psycopg.connect(stage.database_url) as conn:
         conn.execute("SELECT ensure_sample_partition(current_date)")
