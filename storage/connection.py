@@ -54,7 +54,7 @@ def _options(url: str) -> str:
     own = conninfo_to_dict(url).get("options") or ""
     return (
         f"-c lock_timeout={LOCK_TIMEOUT_MS} -c statement_timeout={STATEMENT_TIMEOUT_MS}"
-        f" -c timezone=UTC -c idle_in_transaction_session_timeout=60000 {own}"
+        f" -c timezone=UTC -c idle_in_transaction_session_timeout=10000 {own}"
     ).strip()
 
 

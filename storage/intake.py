@@ -187,9 +187,9 @@ class Intake:
         conn.commit()
         failpoint("ingest_decoded")
         now = datetime.now(UTC)
-        if held:
-            _hold_slots(conn, held)
         ledger = _locked_ledger(conn, verdicts, now)
+        if held:  # only now: waiting for a ledger row may have outlasted the lease
+            _check_slots(conn, held)
         plan = plan_batch(refuse_scattered(verdicts, ledger), ledger)
         source = f"{self._source}/{min(held)}" if held else self._source
         samples = self._write(conn, plan, source, now)
@@ -384,8 +384,8 @@ def _rejected(verdict: Verdict, detail: str) -> Verdict:
     return verdict
 
 
-def _hold_slots(conn: Connection, held: Mapping[int, int]) -> None:
-    rows = conn.execute(SQL["hold_slots"], {"slots": list(held), "fences": list(held.values())})
+def _check_slots(conn: Connection, held: Mapping[int, int]) -> None:
+    rows = conn.execute(SQL["held_slots"], {"slots": list(held), "fences": list(held.values())})
     ours = {row[0] for row in rows}
     if ours != held.keys():
         raise LeaseLostError(frozenset(held.keys() - ours))

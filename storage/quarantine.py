@@ -78,15 +78,23 @@ def _storable(text: str) -> str:
 
 
 def _within_quota(conn: Connection, rows: dict[bytes, list[Any]]) -> dict[bytes, list[Any]]:
+    """The rows to write: those that are kept already and count up, and what there is room for."""
+    found = conn.execute(SQL["known_in_quarantine"], {"digests": list(rows)})
+    known = {digest for (digest,) in found}
+    new = {digest: values for digest, values in rows.items() if digest not in known}
+    return {digest: rows[digest] for digest in known} | _with_room(conn, new)
+
+
+def _with_room(conn: Connection, new: dict[bytes, list[Any]]) -> dict[bytes, list[Any]]:
     row = conn.execute(SQL["quarantine_is_full"], {"limit": KEPT_IN_ALL}).fetchone()
-    if row == (True,):
+    if not new or row == (True,):
         return {}
     column = _COLUMNS.index("device_id")
-    devices = {row[column] for row in rows.values() if row[column] is not None}
+    devices = {values[column] for values in new.values() if values[column] is not None}
     rows_kept = conn.execute(SQL["kept_in_quarantine"], {"devices": list(devices)}).fetchall()
     kept: Counter[str | None] = Counter(dict(rows_kept))
     allowed = {}
-    for digest, values in rows.items():
+    for digest, values in new.items():
         kept[values[column]] += 1
         if values[column] is None or kept[values[column]] <= KEPT_PER_DEVICE:
             allowed[digest] = values

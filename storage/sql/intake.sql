@@ -53,11 +53,11 @@ ON CONFLICT DO NOTHING;
 -- Make the month that a sample falls in; a hypertable needs nothing.
 SELECT ensure_sample_partition(%(month)s::date);
 
--- name: hold_slots
--- Prove that the slots of a batch are still ours, and keep them ours until COMMIT.
+-- name: held_slots
+-- Which slots of a batch are still ours. Not locked: a row lock held by one writer after another
+-- would keep the lease from ever being renewed, and the ledger's locks keep a late commit harmless.
 SELECT slot.slot FROM ingest_slot AS slot
-JOIN unnest(%(slots)s::smallint[], %(fences)s::bigint[]) AS held (slot, fence) USING (slot, fence)
-ORDER BY slot.slot FOR SHARE OF slot;
+JOIN unnest(%(slots)s::smallint[], %(fences)s::bigint[]) AS held (slot, fence) USING (slot, fence);
 
 -- name: known_epochs
 -- All epochs of devices that report their state: old epochs' gaps are closed by it.
@@ -126,6 +126,10 @@ INSERT INTO inbox (device_no, epoch, seq, received_at)
 SELECT * FROM unnest(
     %(device_no)s::int[], %(epoch)s::text[], %(seq)s::bigint[], %(received_at)s::timestamptz[]
 );
+
+-- name: known_in_quarantine
+-- What is kept already: it counts up, and needs no room.
+SELECT digest FROM quarantine WHERE digest = ANY(%(digests)s::bytea[]);
 
 -- name: kept_in_quarantine
 -- How much quarantine already keeps of these devices: the quota counts rows, not messages.

@@ -36,12 +36,13 @@ def _rows_of_a_record_sent_twice(database, mosquitto) -> int:
 
 @pytest.mark.parametrize("mutation", [None, "ack_before_commit"])
 def test_acknowledged_means_committed(mutation, shared_database, mosquitto, spawn, fleet_on):
-    """Killed right after an acknowledgement, again and again; a fresh worker follows."""
+    """Killed before COMMIT, again and again: no device may have been told yet."""
     fleet = fleet_on(mosquitto.port, seed=3)
-    for _ in range(4):
-        worker = spawn(shared_database, mosquitto.url, mutation=mutation).wait_ready()
-        fleet.await_progress(fleet.names[:3], 10)
-        worker.kill()
+    for _ in range(3):
+        worker = spawn(
+            shared_database, mosquitto.url, mutation=mutation, failpoint="ingest_before_commit:4"
+        )
+        assert worker.wait_dead() == -9
     fleet.stop_producing()
     found = problems(shared_database, fleet)
     lost = [line for line in found if "lost" in line]

@@ -43,6 +43,7 @@ def no_ledger() -> None:
 def ack_before_commit() -> None:
     """Tell the devices that a batch is safe, and commit it a little later."""
     networks: list[Any] = []
+    die = storage.intake.failpoint
     start = ingest.network.Network.start
 
     def note_and_start(self: Any) -> None:
@@ -53,6 +54,7 @@ def ack_before_commit() -> None:
         if name == "ingest_before_commit":
             networks[0].settle((), sys._getframe(1).f_locals["plan"].acks)
             time.sleep(0.3)
+        die(name)
 
     ingest.network.Network.start = note_and_start  # type: ignore[method-assign]
     storage.intake.failpoint = tell_early
