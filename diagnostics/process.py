@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -20,6 +21,7 @@ from prometheus_client import Counter, Gauge, Histogram
 from diagnostics.passes import PassResult, diagnose
 from fleet.faults import load_catalogue
 from runtime.failpoints import failpoint
+from runtime.health import Health
 from storage import diagnosis, rollup
 from storage.connection import Connection, StorageError, connect, translated
 from storage.diagnosis import InboxRow
@@ -70,16 +72,19 @@ def run(
     settings: DiagnoseSettings,
     stop: threading.Event,
     on_ready: Callable[[], None] | None = None,
+    health: Health | None = None,
 ) -> None:
     """Work until `stop` is set; call `on_ready` once both loops have their database.
 
-    A database that is down is waited for.
+    A database that is down is waited for; `health` says so meanwhile.
 
     Raises:
         Exception: whatever a loop did not expect; the other loop is stopped first.
     """
     load_catalogue()
     loops = [_InboxLoop(settings, stop), _RollupLoop(settings, stop)]
+    for loop in loops:
+        loop.health = health or loop.health
     for loop in loops:
         loop.start()
     if all(loop.wait_ready() for loop in loops) and on_ready is not None:
@@ -91,12 +96,13 @@ def run(
             raise loop.failure
 
 
-class _Loop(threading.Thread):
+class _Loop(threading.Thread, ABC):
     """Connects, steps, and backs off while the database is down."""
 
     def __init__(self, settings: DiagnoseSettings, stop: threading.Event, name: str) -> None:
         super().__init__(name=name)
         self.failure: Exception | None = None
+        self.health = Health("diagnose")
         self._settings = settings
         self._stop_event = stop
         self._ready = threading.Event()
@@ -122,19 +128,22 @@ class _Loop(threading.Thread):
             with connect(self._settings.database_url, role=diagnosis.ROLE, name=self.name) as conn:
                 self._ready.set()
                 while not self._stop_event.is_set():
-                    self._stop_event.wait(self.step(conn))
+                    pause_s = self.step(conn)
+                    self.health.succeeded()
                     self._backoff_s = 0.0
+                    self._stop_event.wait(pause_s)
         except (psycopg.Error, StorageError) as exc:
             self._back_off(translated(exc) if isinstance(exc, psycopg.Error) else exc)
 
     def _back_off(self, error: StorageError) -> None:
         self._backoff_s = min(MAX_BACKOFF_S, self._backoff_s * 2 or 0.1)
+        self.health.failed(str(error))
         _log.warning("database_retry", loop=self.name, error=str(error), wait_s=self._backoff_s)
         self._stop_event.wait(self._backoff_s)
 
+    @abstractmethod
     def step(self, conn: Connection) -> float:
         """Do one unit of work and commit it; return how long to wait before the next."""
-        raise NotImplementedError
 
 
 class _InboxLoop(_Loop):

@@ -168,12 +168,10 @@ def diagnose() -> None:
     from diagnostics.process import DiagnoseSettings, run  # noqa: PLC0415
 
     settings = _begin()
-    _serve(settings, Health("diagnose"))
-    run(
-        DiagnoseSettings(settings.required("database_url")),
-        stop_event(),
-        lambda: _ready("diagnose"),
-    )
+    health = Health("diagnose")
+    _serve(settings, health)
+    diagnose_settings = DiagnoseSettings(settings.required("database_url"))
+    run(diagnose_settings, stop_event(), lambda: _ready("diagnose"), health)
 
 
 @app.command()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 import shutil
 import socket
+from contextlib import suppress
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
@@ -16,6 +17,9 @@ from ingest.session import BrokerAddress
 from storage import accounts
 from storage.connection import ROLES, Connection, StorageError, check_durability, connect, redacted
 from storage.migrate import HEAD
+
+
+_NOT_SET = "not set: `demo` and `bench` start their own, nothing else runs"
 
 
 @dataclass(slots=True)
@@ -47,8 +51,9 @@ def _examine_environment(settings: Settings, report: Report) -> None:
     report.facts["fjarrkoll"] = version("fjarrkoll")
     report.facts["python"] = platform.python_version()
     report.facts["data directory"] = str(settings.data_dir or default_data_dir())
-    for name in ("log_level", "log_json", "ingest_lease_s", "ingest_bulk_writers", "api_port"):
-        report.facts[f"{PREFIX}{name.upper()}"] = str(getattr(settings, name))
+    for name in type(settings).model_fields:
+        if name not in ("database_url", "mqtt_url"):
+            report.facts[f"{PREFIX}{name.upper()}"] = str(getattr(settings, name))
     for program in ("mosquitto", "chromium"):
         found = shutil.which(program) or shutil.which(program, path="/usr/sbin")
         report.facts[program] = found or "not installed (only some tests need it)"
@@ -56,18 +61,21 @@ def _examine_environment(settings: Settings, report: Report) -> None:
 
 def _examine_database(settings: Settings, report: Report) -> None:
     if settings.database_url is None:
-        report.facts["database"] = "embedded"
+        report.facts["database"] = _NOT_SET
         return
     url = settings.database_url.get_secret_value()
     try:
         report.facts["database"] = redacted(url)
         with connect(url, name="fjarrkoll doctor") as conn:
-            _examine_server(conn, report, is_throwaway=settings.database_throwaway)
+            is_current = _examine_server(conn, report, is_throwaway=settings.database_throwaway)
+        if is_current:
+            _examine_roles(url, report)
     except (StorageError, psycopg.Error) as exc:
         report.problems.append(f"{PREFIX}DATABASE_URL: {exc}")
 
 
-def _examine_server(conn: Connection, report: Report, *, is_throwaway: bool) -> None:
+def _examine_server(conn: Connection, report: Report, *, is_throwaway: bool) -> bool:
+    """Look at the server; True if its schema is this release's."""
     postgres, timescale = accounts.server(conn)
     report.facts["postgresql"] = postgres
     report.facts["timescaledb"] = timescale or "not installed: native partitions"
@@ -79,16 +87,24 @@ def _examine_server(conn: Connection, report: Report, *, is_throwaway: bool) -> 
     report.facts["schema revision"] = row[0] if row else "none"
     if row is None or row[0] != HEAD:
         report.problems.append(f"the schema is not at {HEAD}: run `fjarrkoll db migrate`")
-        return
+        return False
+    return True
+
+
+def _examine_roles(url: str, report: Report) -> None:
+    """A user needs the role of the process it runs only, so this is news and no problem."""
+    allowed = []
     for role in ROLES:
-        member = conn.execute("SELECT pg_has_role(current_user, %s, 'SET')", [role]).fetchone()
-        if member != (True,):
-            report.problems.append(f"the database user may not take the role {role}: GRANT it")
+        with suppress(StorageError), connect(url, role=role, name="fjarrkoll doctor"):
+            allowed.append(role)
+    report.facts["roles this user may take"] = ", ".join(allowed) or "none"
+    if not allowed:
+        report.problems.append(f"grant the database user one of {', '.join(ROLES)}")
 
 
 def _examine_broker(settings: Settings, report: Report) -> None:
     if settings.mqtt_url is None:
-        report.facts["broker"] = "embedded"
+        report.facts["broker"] = _NOT_SET
         return
     try:
         address = BrokerAddress.parse(settings.mqtt_url.get_secret_value())

@@ -23,7 +23,9 @@ class Settings(BaseSettings):
     `FJARRKOLL_DATABASE_URL_FILE` and `FJARRKOLL_MQTT_URL_FILE` name files that hold the value.
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, extra="ignore", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, extra="ignore", frozen=True, env_ignore_empty=True
+    )
 
     database_url: SecretStr | None = Field(None, description="PostgreSQL; unset means embedded")
     mqtt_url: SecretStr | None = Field(None, description="MQTT broker; unset means embedded")
@@ -31,7 +33,9 @@ class Settings(BaseSettings):
     data_dir: Path | None = Field(None, description="where the embedded servers keep their data")
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_json: bool = False
-    ingest_client_prefix: str = Field("fjarrkoll-ingest", pattern=r"^[A-Za-z0-9_-]{1,40}$")
+    ingest_client_prefix: str = Field(
+        "fjarrkoll.ingest", pattern=r"^[A-Za-z0-9_-]+\.[A-Za-z0-9_.-]+$", max_length=40
+    )
     ingest_lease_s: float = Field(5.0, ge=1, le=300)
     ingest_bulk_writers: int = Field(2, ge=1, le=16)
     ingest_gap_age_s: float = Field(30.0, ge=0.1, le=3600)

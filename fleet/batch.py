@@ -5,6 +5,7 @@ This is where it is decided what is new: the ledger's ranges go in, rows to writ
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
@@ -77,10 +78,13 @@ def plan_batch(verdicts: Iterable[Verdict], ledger: Mapping[LedgerKey, LedgerEnt
     """
     plan = Plan()
     speakers: dict[LedgerKey, tuple[str, str]] = {}
+    epochs: defaultdict[int, list[str]] = defaultdict(list)
+    for device_no, epoch in ledger:
+        epochs[device_no].append(epoch)
     for verdict in verdicts:
         if isinstance(verdict, StateReport):
             plan.states.append(verdict)
-            _close_lost(verdict, ledger, plan)
+            _close_lost(verdict, epochs[verdict.device.device_no], ledger, plan)
             _note_speaker(verdict, speakers)
             continue
         plan.received_n += 1
@@ -137,22 +141,26 @@ def _refuse(refused: Refused, ledger: Mapping[LedgerKey, LedgerEntry], plan: Pla
     plan.quarantined.append(refused)
 
 
-def _close_lost(report: StateReport, ledger: Mapping[LedgerKey, LedgerEntry], plan: Plan) -> None:
+def _close_lost(
+    report: StateReport,
+    epochs: Iterable[str],
+    ledger: Mapping[LedgerKey, LedgerEntry],
+    plan: Plan,
+) -> None:
     """Close what a device says it no longer has: below its oldest, and in epochs it gave up."""
     state, device_no = report.state, report.device.device_no
     if not state.online or state.epoch is None or state.outbox is None:
         return
-    for key, entry in ledger.items():
-        if key[0] != device_no:
-            continue
-        is_current = key[1] == state.epoch
+    for epoch in epochs:
+        entry = ledger[device_no, epoch]
+        is_current = epoch == state.epoch
         limit = state.outbox.oldest_seq if is_current else entry.received.highest()
         missing = entry.received.missing_below(limit)
         for low, high in missing:
             entry.received.add_range(low, high)
             entry.lost.add_range(low, high)
         if missing:
-            plan.ledger[key] = entry
+            plan.ledger[device_no, epoch] = entry
 
 
 def _note_speaker(report: StateReport, speakers: dict[LedgerKey, tuple[str, str]]) -> None:

@@ -128,7 +128,7 @@ class Session:
         self._client = self._new_client()
 
     def _new_client(self) -> Client:
-        name = f"{self._settings.client_prefix}-{self.slot}-{self.lane}"
+        name = f"{self._settings.client_prefix}.{self.slot}.{self.lane}"
         client = _BufferedClient(
             CallbackAPIVersion.VERSION2, client_id=name, protocol=MQTTv5, manual_ack=True
         )

@@ -21,7 +21,8 @@ class IngestSettings:
 
     Attributes:
         mqtt_url: `mqtt://[user[:password]@]host:port`, or `mqtts://…`.
-        client_prefix: fixed, since the broker keeps the sessions under names made of it.
+        client_prefix: fixed, since the broker keeps the sessions under names made of it. Its dot
+            keeps devices from taking a session over: no device id has one.
         lease_s: a worker that is silent this long loses its slots.
         queue_rows_max: per writer; a session whose queue is full is not read.
         gap_age_s: how long a gap stands before the device is asked (contract, section 4).
@@ -29,7 +30,7 @@ class IngestSettings:
 
     database_url: str
     mqtt_url: str
-    client_prefix: str = "fjarrkoll-ingest"
+    client_prefix: str = "fjarrkoll.ingest"
     worker: uuid.UUID = field(default_factory=uuid.uuid4)
     is_throwaway: bool = False
     bulk_writers: int = 2

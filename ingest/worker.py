@@ -32,7 +32,7 @@ _samples = Counter("fjarrkoll_ingest_samples_total", "Samples stored")
 _batch_s = Histogram("fjarrkoll_ingest_batch_seconds", "Time to store one batch", ["lane"])
 _depth = Gauge("fjarrkoll_ingest_queue_rows", "Messages waiting in the worker", ["lane"])
 _slots = Gauge("fjarrkoll_ingest_slots", "Slots held by this worker")
-_open_gaps = Counter("fjarrkoll_ingest_gap_requests_total", "Requests for missing records")
+_gap_requests = Counter("fjarrkoll_ingest_gap_requests_total", "Requests for missing records")
 
 
 class Worker:
@@ -47,6 +47,7 @@ class Worker:
         self._held: dict[int, int] = {}
         self._held_until = 0.0
         self._slot_count = 1
+        self._swept_after = 0
         self._failure: BaseException | None = None
 
     def _new_queues(self) -> dict[tuple[Lane, int], LaneQueue]:
@@ -151,10 +152,11 @@ class Worker:
         width = SHARD_COUNT // self._slot_count
         shards = [s for slot in self._held for s in range(slot * width, (slot + 1) * width)]
         age = timedelta(seconds=self._settings.gap_age_s)
-        requests = gaps.sweep(conn, shards, datetime.now(UTC), age)
+        swept = gaps.sweep(conn, shards, datetime.now(UTC), age, self._swept_after)
         conn.commit()
-        _open_gaps.inc(len(requests))
-        self._network.tell({(r.tenant, r.device): r.ack for r in requests})
+        self._swept_after = swept.after
+        _gap_requests.inc(len(swept.requests))
+        self._network.tell({(r.tenant, r.device): r.ack for r in swept.requests})
 
     def _write(self, key: tuple[Lane, int], queue: LaneQueue) -> None:
         """One writer: take a batch, store it, have it acknowledged; for ever."""

@@ -28,19 +28,27 @@ class GapRequest:
     ack: Ack
 
 
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What a sweep found: requests to send, and the device to go on after (0: from the start)."""
+
+    requests: list[GapRequest]
+    after: int = 0
+
+
 def sweep(
-    conn: Connection, shards: Sequence[int], now: datetime, age: timedelta
-) -> list[GapRequest]:
+    conn: Connection, shards: Sequence[int], now: datetime, age: timedelta, after: int = 0
+) -> Swept:
     """Bring the written gaps of some shards up to date; the caller commits.
 
     Returns:
         One request per device whose gaps have stood for `age`, asked for again after the same
         time; they count as asked.
     """
-    limits = {"shards": list(shards), "limit": ROWS_PER_SWEEP}
+    limits = {"shards": list(shards), "limit": ROWS_PER_SWEEP, "after": after}
     rows = conn.execute(SQL["gapped_ledger"], limits).fetchall()
     if not rows:
-        return []
+        return Swept([])
     known = _open_gaps(conn, [row[0] for row in rows])
     changes: dict[LedgerKey, GapChanges] = {}
     requests: list[GapRequest] = []
@@ -56,7 +64,7 @@ def sweep(
             requests.append(GapRequest(tenant, device, Ack(epoch, received.contiguous_hi(), gaps)))
     _write(conn, changes, now)
     conn.execute(SQL["note_asked"], {"gap_no": asked, "at": now})
-    return requests
+    return Swept(requests, rows[-1][0] if len(rows) >= ROWS_PER_SWEEP else 0)
 
 
 def _open_gaps(conn: Connection, devices: list[int]) -> defaultdict[LedgerKey, list[OpenGap]]:

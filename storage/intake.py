@@ -527,7 +527,7 @@ def _write_state(conn: Connection, report: StateReport) -> None:
         "device_no": report.device.device_no,
         "boot": state.boot,
         "at": _instant(message.received_ms),
-        "is_timely": message.is_timely,
+        "is_copy": message.is_retained,
     }
     if not state.online:
         conn.execute(SQL["write_will"], parameters)

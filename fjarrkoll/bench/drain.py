@@ -20,7 +20,7 @@ from storage.intake import SQL
 
 SLOTS: Final = 4
 ROWS_PER_COMMIT: Final = 12_000
-_BARE_PREFIX: Final = "fjarrkoll-ingest-bare"
+_BARE_PREFIX: Final = "fjarrkoll.bare"
 
 Say = Callable[[str], None]
 

@@ -21,5 +21,5 @@ SELECT current_setting('server_version'),
     (SELECT extversion FROM pg_extension WHERE extname = 'timescaledb');
 
 -- name: work_left
--- What diagnostics has still to do.
-SELECT (SELECT count(*) FROM inbox), (SELECT count(*) FROM dirty_hour);
+-- What diagnostics could do now and has not done yet.
+SELECT (SELECT count(*) FROM inbox WHERE due_at <= now()), (SELECT count(*) FROM dirty_hour);

@@ -1,12 +1,14 @@
 -- name: gapped_ledger
--- Ledger rows with holes, and rows whose written gaps may have closed, in these shards.
+-- Ledger rows with holes, and rows whose written gaps may have closed, in these shards; the next
+-- of them after a device, since a sweep takes so many at a time and goes round.
 SELECT ledger.device_no, ledger.epoch, ledger.received::text, ledger.lost::text,
     tenant.id, device.id
 FROM ledger JOIN device USING (device_no) JOIN tenant USING (tenant_no)
-WHERE device.shard = ANY(%(shards)s::smallint[])
+WHERE device.shard = ANY(%(shards)s::smallint[]) AND ledger.device_no > %(after)s
     AND (ledger.is_gapped OR (ledger.device_no, ledger.epoch) IN (
         SELECT device_no, epoch FROM gap WHERE closed_at IS NULL))
-LIMIT %(limit)s;
+ORDER BY ledger.device_no
+FETCH FIRST %(limit)s ROWS WITH TIES;
 
 -- name: open_gaps
 -- The gaps written down and not closed, of some devices.

@@ -176,7 +176,8 @@ ON CONFLICT (source) DO UPDATE SET
     updated_at = now();
 
 -- name: write_birth
--- A birth replaces what is known of this boot or an older one.
+-- A birth replaces what is known of this boot or an older one; a copy that the broker kept may
+-- be older than what is known of its boot.
 INSERT INTO device_state AS known (device_no, is_online, boot, epoch, clock, skew_ms, model, hw,
     fw, oldest_seq, next_seq, born_at, changed_at)
 VALUES (%(device_no)s, true, %(boot)s, %(epoch)s, %(clock)s, %(skew_ms)s, %(model)s, %(hw)s,
@@ -186,7 +187,7 @@ ON CONFLICT (device_no) DO UPDATE SET
     skew_ms = COALESCE(EXCLUDED.skew_ms, known.skew_ms), model = EXCLUDED.model,
     hw = EXCLUDED.hw, fw = EXCLUDED.fw, oldest_seq = EXCLUDED.oldest_seq,
     next_seq = EXCLUDED.next_seq, born_at = EXCLUDED.born_at, changed_at = EXCLUDED.changed_at
-WHERE known.boot <= EXCLUDED.boot AND (%(is_timely)s OR known.boot < EXCLUDED.boot);
+WHERE known.boot <= EXCLUDED.boot AND (NOT %(is_copy)s OR known.boot < EXCLUDED.boot);
 
 -- name: write_will
 -- A last will, or a goodbye. One whose boot is older than the newest birth is ignored.
@@ -194,7 +195,7 @@ INSERT INTO device_state AS known (device_no, is_online, boot, changed_at)
 VALUES (%(device_no)s, false, %(boot)s, %(at)s)
 ON CONFLICT (device_no) DO UPDATE SET
     is_online = false, boot = EXCLUDED.boot, changed_at = EXCLUDED.changed_at
-WHERE known.boot <= EXCLUDED.boot AND (%(is_timely)s OR known.boot < EXCLUDED.boot);
+WHERE known.boot <= EXCLUDED.boot AND (NOT %(is_copy)s OR known.boot < EXCLUDED.boot);
 
 -- name: write_boot
 -- The skew of a boot is the largest seen: a delay on the way only makes it smaller.

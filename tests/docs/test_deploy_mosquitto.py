@@ -219,7 +219,7 @@ def _device(broker: Installed, certificate: str | None, client_id: str | None = 
 
 def _worker(broker: Installed, password: str = PASSWORD, *, keeps_session: bool = False) -> Any:
     client = Client(
-        CallbackAPIVersion.VERSION2, client_id="fjarrkoll-ingest-0-bulk", protocol=MQTTv5
+        CallbackAPIVersion.VERSION2, client_id="fjarrkoll.ingest.0.bulk", protocol=MQTTv5
     )
     client.username_pw_set(WORKER, password)
     return _connected(client, broker.worker_port, keeps_session=keeps_session)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from hashlib import sha256
 
 import pytest
@@ -52,10 +53,8 @@ def test_one_changed_character_never_parses_to_the_same_topic(topic, data):
     text = str(topic)
     at = data.draw(st.integers(0, len(text) - 1))
     changed = text[:at] + data.draw(st.characters(exclude_characters=text[at])) + text[at + 1 :]
-    try:
+    with contextlib.suppress(TopicError):
         assert parse_topic(changed) != topic
-    except TopicError:
-        pass
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def sweeper(database):
     """Sweep so many seconds after noon, with the rights of the worker; returns the requests."""
 
     def run(after_s, shards=SHARDS):
-        found = sweep(conn, shards, NOON + timedelta(seconds=after_s), AGE)
+        found = sweep(conn, shards, NOON + timedelta(seconds=after_s), AGE).requests
         conn.commit()
         return [(request.device, request.ack) for request in found]
 
@@ -42,9 +42,7 @@ def arrive(intake, *seqs, device="chair-1", epoch=EPOCH):
 
 
 def written(admin):
-    return admin.execute(
-        "SELECT low, high, asked_n, closed_as FROM gap ORDER BY gap_no"
-    ).fetchall()
+    return admin.execute("SELECT low, high, asked_n, closed_as FROM gap ORDER BY gap_no").fetchall()
 
 
 def test_a_gap_is_opened_asked_for_after_its_age_and_again(intake, sweeper, admin):

@@ -38,7 +38,9 @@ def worker(database):
 
 def expire(admin, who):
     admin.execute("UPDATE ingest_slot SET expires_at = '-infinity' WHERE holder = %s", [who])
-    admin.execute("UPDATE ingest_worker SET seen_at = seen_at - interval '2 min' WHERE worker = %s", [who])
+    admin.execute(
+        "UPDATE ingest_worker SET seen_at = seen_at - interval '2 min' WHERE worker = %s", [who]
+    )
 
 
 def test_one_worker_takes_everything_and_keeps_its_fences(worker):

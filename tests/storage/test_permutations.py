@@ -50,7 +50,8 @@ PICTURE = {
     " is_active, title_sv, title_en, body_sv, body_en, started_at, known_at FROM ticket"
     " ORDER BY 1, 2, 3",
     "links": "SELECT t.device_no, t.cause, e.system, e.code, e.started_at FROM ticket t"
-    " JOIN ticket_episode USING (ticket_no) JOIN episode e USING (episode_no) ORDER BY 1, 2, 3, 4, 5",
+    " JOIN ticket_episode USING (ticket_no) JOIN episode e USING (episode_no)"
+    " ORDER BY 1, 2, 3, 4, 5",
     "latest": "SELECT * FROM latest ORDER BY 1, 2",
     "rollups": "SELECT * FROM rollup_hour ORDER BY 1, 2, 3",
 }
@@ -90,7 +91,9 @@ def _said(random, device, seq, epoch):
         series=series, faults=faults,
     )  # fmt: skip
     channel = UpChannel.URGENT if faults else UpChannel.BULK
-    one = message(told, device, channel=channel, content_type=random.choice([None, CBOR]), **received)
+    one = message(
+        told, device, channel=channel, content_type=random.choice([None, CBOR]), **received
+    )
     yield from [one] * random.choice([1, 1, 2, 3])
 
 
@@ -100,7 +103,7 @@ def diagnose_all(url, random):
             taken = take_inbox(conn, EVENING, random.randint(1, 20))
             result = diagnose(conn, load_catalogue(), EVENING, taken)
             conn.commit()
-            if result.taken_n == 0 or result.held_n == result.taken_n:
+            if result.taken_n in (0, result.held_n):
                 break
         while recompute(conn, random.randint(1, 50)):
             conn.commit()

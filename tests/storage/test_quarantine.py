@@ -76,7 +76,6 @@ def test_a_redelivery_counts_up_also_when_the_quota_is_used_up(intake, admin, mo
     assert [row[2] for row in quarantined(admin)] == [3, 3]
 
 
-
 def test_topic_and_payload_are_kept_as_they_came(intake, admin):
     odd = message(b"\0\xff" * MAX_PAYLOAD_BYTES, topic="elsewhere/\0/å" + "x" * 2_000)
     intake.store([odd])
