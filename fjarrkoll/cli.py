@@ -16,7 +16,13 @@ import structlog
 import typer
 from pydantic import SecretStr
 
-from fjarrkoll.settings import Settings, default_data_dir, load_settings
+from fjarrkoll.settings import (
+    ConfigurationError,
+    Settings,
+    check_broker_url,
+    default_data_dir,
+    load_settings,
+)
 from runtime.failpoints import arm
 from runtime.health import Health, serve_health
 from runtime.logs import configure_logs
@@ -62,7 +68,10 @@ def main() -> None:
 def _begin() -> Settings:
     settings = load_settings()
     configure_logs(settings.log_level, is_json=settings.log_json)
-    arm(settings.failpoint)
+    try:
+        arm(settings.failpoint)
+    except ValueError as exc:
+        raise ConfigurationError(f"FJARRKOLL_FAILPOINT: {exc}") from exc
     return settings
 
 
@@ -136,11 +145,13 @@ def ingest() -> None:
     from ingest.worker import Worker  # noqa: PLC0415
 
     settings = _begin()
+    database_url, mqtt_url = settings.required("database_url"), settings.required("mqtt_url")
+    check_broker_url(mqtt_url)
     health = Health("ingest")
     worker = Worker(
         IngestSettings(
-            settings.required("database_url"),
-            settings.required("mqtt_url"),
+            database_url,
+            mqtt_url,
             client_prefix=settings.ingest_client_prefix,
             is_throwaway=settings.database_throwaway,
             bulk_writers=settings.ingest_bulk_writers,

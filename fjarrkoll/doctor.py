@@ -18,7 +18,6 @@ from storage import accounts
 from storage.connection import ROLES, Connection, StorageError, check_durability, connect, redacted
 from storage.migrate import HEAD
 
-
 _NOT_SET = "not set: `demo` and `bench` start their own, nothing else runs"
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -75,6 +76,17 @@ def load_settings() -> Settings:
     except ValidationError as exc:
         lines = [f"{PREFIX}{str(e['loc'][0]).upper()}: {e['msg']}" for e in exc.errors()]
         raise ConfigurationError("; ".join(lines)) from exc
+
+
+def check_broker_url(url: str) -> None:
+    """Refuse a broker URL that no part of ours understands, before anything is started.
+
+    Raises:
+        ConfigurationError: it is no `mqtt://` or `mqtts://` URL.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
+        raise ConfigurationError(f"{PREFIX}MQTT_URL should read mqtt://host:port or mqtts://…")
 
 
 def _from_files() -> dict[str, str]:

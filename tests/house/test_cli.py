@@ -1,0 +1,130 @@
+"""The command line: help with examples, errors that say what to do, stable exit statuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import typing
+
+import pytest
+import typer
+
+from fjarrkoll.cli import app
+from fleet.wire.topics import UpChannel, up_topic
+
+UNSET = {"FJARRKOLL_DATABASE_URL": "", "FJARRKOLL_MQTT_URL": ""}
+
+
+def _commands(group: typing.Any = None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
+    group = group or typer.main.get_command(app)
+    found = []
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            found += _commands(command, (*path, name))
+        else:
+            found.append((*path, name))
+    return found
+
+
+def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "fjarrkoll", *arguments],
+        env=dict(os.environ) | UNSET | environment,
+        capture_output=True, text=True, check=False, timeout=60,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("command", _commands(), ids=" ".join)
+def test_every_command_shows_an_example(command):
+    group = typer.main.get_command(app)
+    for name in command:
+        group = group.commands[name]  # type: ignore[attr-defined]
+    assert f"fjarrkoll {' '.join(command)}" in (group.help or ""), "its help has no example"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "words"),
+    [
+        (["ingest"], 2, "FJARRKOLL_DATABASE_URL is not set"),
+        (["diagnose"], 2, "fjarrkoll demo"),
+        (["api", "--host", "0.0.0.0"], 2, "FJARRKOLL_DATABASE_URL"),
+        (["sim", "--scenario", "nonsense"], 2, "FJARRKOLL_MQTT_URL is not set"),
+        (["frobnicate"], 2, "No such command"),
+        (["bench", "nonsense"], 2, "drain, live"),
+        (["catalog", "show", "vr2", "FFFF"], 1, "FFFF"),
+    ],
+)
+def test_wrong_use_is_explained(arguments, status, words):
+    done = _run(*arguments)
+    assert done.returncode == status, done.stdout + done.stderr
+    assert words in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "words"),
+    [
+        (["doctor"], {"FJARRKOLL_API_PORT": "99999999"}, "FJARRKOLL_API_PORT"),
+        (["doctor"], {"FJARRKOLL_LOG_LEVEL": "loud"}, "FJARRKOLL_LOG_LEVEL"),
+        (["doctor"], {"FJARRKOLL_DATABASE_URL_FILE": "/nowhere"}, "FJARRKOLL_DATABASE_URL_FILE"),
+        (["ingest"], {"FJARRKOLL_FAILPOINT": "nonsense"}, "unknown failpoint"),
+        (
+            ["api", "--host", "0.0.0.0"],
+            {"FJARRKOLL_DATABASE_URL": "postgresql://x@127.0.0.1:9/x"},
+            "no access control yet",
+        ),
+        (
+            ["sim", "--scenario", "nonsense"],
+            {"FJARRKOLL_MQTT_URL": "mqtt://127.0.0.1:9"},
+            "use one of",
+        ),
+        (
+            ["ingest"],
+            {
+                "FJARRKOLL_DATABASE_URL": "postgresql://x@127.0.0.1:9/x",
+                "FJARRKOLL_MQTT_URL": "http://127.0.0.1:9",
+            },
+            "mqtt://host:port or",
+        ),
+    ],
+)
+def test_wrong_configuration_is_explained(arguments, environment, words):
+    done = _run(*arguments, **environment)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_server_that_does_not_answer_is_status_3_and_no_password_is_shown():
+    url = "postgresql://user:hemligt-lösen@127.0.0.1:9/x"
+    for arguments in (["db", "migrate"], ["ledger", "check"]):
+        done = _run(*arguments, FJARRKOLL_DATABASE_URL=url)
+        assert done.returncode == 3, done.stderr
+        assert "hemligt" not in done.stdout + done.stderr
+
+
+def test_devices_are_registered_shown_and_revoked(plain):
+    url = plain.create_database("cli")
+    try:
+        setting = {"FJARRKOLL_DATABASE_URL": url}
+        assert _run("db", "migrate", **setting).returncode == 0
+        add = ("device", "add", "wc-1", "--tenant", "vgr", "--model", "permobil-m3", "--json")
+        assert json.loads(_run(*add, "--dry-run", **setting).stdout)["dry_run"] is True
+        assert _run("device", "show", "wc-1", **setting).returncode == 1
+        topic = json.loads(_run(*add, **setting).stdout)["topic"]
+        assert topic == up_topic("vgr", "wc-1", UpChannel.BULK)
+        assert _run(*add, **setting).returncode == 1
+        assert _run("device", "status", "wc-1", "revoked", **setting).returncode == 0
+        shown = json.loads(_run("device", "show", "wc-1", "--json", **setting).stdout)
+        assert (shown["status"], shown["tenant"]) == ("revoked", "vgr")
+        bad = _run("device", "add", "a/b", "--tenant", "t", "--model", "permobil-m3", **setting)
+        assert bad.returncode == 2
+        assert "A-Z a-z 0-9 _ -" in bad.stderr
+        assert (
+            _run("device", "add", "x", "--tenant", "t", "--model", "zz", **setting).returncode == 2
+        )
+        assert json.loads(_run("ledger", "check", "--json", **setting).stdout)["equation_holds"]
+    finally:
+        plain.drop_database("cli")
