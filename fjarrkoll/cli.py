@@ -118,16 +118,18 @@ def demo(
             seconds,
             data,
             settings.api_port if port is None else port,
+            seconds is not None or as_json,
             settings.optional("database_url"),
             settings.optional("mqtt_url"),
         ),
         stop,
         lambda line: typer.echo(line, err=True),
     )
+    if result is None:
+        return
     is_right = result.pop("is_right")
-    if seconds is not None or as_json:
-        _print(result, as_json=as_json, text=lambda: _account_text(result))
-    if seconds is not None and not is_right:
+    _print(result, as_json=as_json, text=lambda: _account_text(result))
+    if not is_right:
         raise typer.Exit(1)
 
 

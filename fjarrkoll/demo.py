@@ -40,6 +40,7 @@ class DemoSettings:
     seconds: float | None
     data_dir: Path | None
     api_port: int
+    wants_account: bool = True
     database_url: str | None = None
     mqtt_url: str | None = None
 
@@ -86,8 +87,8 @@ def _broker(settings: DemoSettings, directory: Path, say: Say) -> Iterator[str]:
         broker.stop()
 
 
-def run_demo(settings: DemoSettings, stop: threading.Event, say: Say) -> dict[str, Any]:
-    """Run until `stop`, or for `seconds`; returns the account that `--json` prints.
+def run_demo(settings: DemoSettings, stop: threading.Event, say: Say) -> dict[str, Any] | None:
+    """Run until `stop`, or for `seconds`; returns the account that `--json` prints, if wanted.
 
     Raises:
         ChildError: a process ended by itself.
@@ -102,7 +103,7 @@ def run_demo(settings: DemoSettings, stop: threading.Event, say: Say) -> dict[st
         try:
             demo.start()
             demo.watch(stop)
-            return demo.account()
+            return demo.account() if settings.wants_account else None
         finally:
             demo.stop()
 
