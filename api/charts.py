@@ -36,6 +36,7 @@ BASE: Final = 186
 MARK_Y: Final = 198
 POINT_BUDGET: Final = 640
 MARK_WIDTH: Final = 12
+LABEL_WIDTH: Final = 44
 MAX_NAMED: Final = 4
 TABLE_ROWS: Final = 12
 SHORTEST_BREAK: Final = timedelta(minutes=20)
@@ -137,7 +138,7 @@ def _svg(
 ) -> Markup:
     known = load_metrics().get(frame.metric)
     smallest = 10.0 ** -(known.decimals if known else 2)
-    scale = value_scale(min(p.low for p in points), max(p.high for p in points), smallest)
+    scale = value_scale(*_reach(frame, points), smallest)
     pieces = _unbroken(points, step)
     parts = [
         _words(frame, points, marks),
@@ -151,6 +152,14 @@ def _svg(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="c{}t c{}d">'
     ).format(WIDTH, HEIGHT, frame.number, frame.number)
     return head + Markup("").join(parts) + Markup("</svg>")
+
+
+def _reach(frame: Frame, points: Sequence[Point]) -> tuple[float, float]:
+    """The least and greatest value to show; a share is shown against its whole."""
+    low, high = min(p.low for p in points), max(p.high for p in points)
+    if metric_unit(frame.metric) == "%":
+        return min(low, 0.0), max(high, 100.0)
+    return low, high
 
 
 def _words(frame: Frame, points: Sequence[Point], marks: Sequence[Mark]) -> Markup:
@@ -205,6 +214,8 @@ def _time_axis(frame: Frame) -> Iterable[Markup]:
     yield Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, BASE, RIGHT)
     for index, tick in enumerate(time_ticks(frame.span)):
         x = frame.x(tick.at)
+        if x > RIGHT - LABEL_WIDTH / 2:
+            continue  # its label would be cut off at the edge
         sparse = " odd" if index % 2 else ""
         yield Markup(
             '<path class="axis" d="M{:.1f} {}v4"/>'
@@ -222,8 +233,12 @@ def _time_label(frame: Frame, tick: TimeTick) -> str:
 
 
 def _unbroken(points: Sequence[Point], step: timedelta | None) -> list[list[Point]]:
-    """Split where values are missing: a line across would claim what nobody measured."""
-    longest = step * 1.5 if step else max(SHORTEST_BREAK, _usual_distance(points) * 4)
+    """Split where values are missing: a line across would claim what nobody measured.
+
+    A device that reports a few times a day is not interrupted all day long, so its own rhythm
+    decides what is missing.
+    """
+    longest = max(step * 1.5 if step else SHORTEST_BREAK, _usual_distance(points) * 4)
     pieces: list[list[Point]] = []
     for point in points:
         if pieces and point.at - pieces[-1][-1].at <= longest:

@@ -24,7 +24,7 @@ from storage.migrate import migrate
 from storage.registry import NewDevice, add_devices, sync_catalogues
 
 TENANT: Final = "demo"
-CENTRE: Final = "hjalpmedelscentralen"
+CENTRE: Final = ("hmc-demo", "Hjälpmedelscentralen")
 SETTLE_TIMEOUT_S: Final = 60.0
 
 Say = Callable[[str], None]
@@ -148,7 +148,7 @@ class _Demo:
         devices = [NewDevice(d.id, d.model, d.serial, d.individual_no) for d in plan]
         with connect(self._database_url) as conn:
             sync_catalogues(conn)
-            add_devices(conn, devices, tenant=TENANT, centre=CENTRE)
+            add_devices(conn, devices, tenant=TENANT, centre=CENTRE[0], centre_name=CENTRE[1])
 
     def start(self) -> None:
         self._say("starting ingest, diagnostics and the API")

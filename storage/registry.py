@@ -67,9 +67,12 @@ def add_devices(
     *,
     tenant: str,
     centre: str | None = None,
+    centre_name: str | None = None,
     status: str = "active",
 ) -> list[str]:
     """Register `devices` with a tenant; return the ids that were new. The caller commits.
+
+    Tenant and centre are made at first mention; `centre_name` is what people read.
 
     Raises:
         RegistryError: an id is malformed, the model is not in the catalogue, or the device
@@ -78,7 +81,10 @@ def add_devices(
     _check(devices, tenant, centre)
     conn.execute(SQL["put_tenant"], {"id": tenant, "name": tenant})
     if centre is not None:
-        conn.execute(SQL["put_centre"], {"tenant": tenant, "centre": centre})
+        conn.execute(
+            SQL["put_centre"],
+            {"tenant": tenant, "centre": centre, "name": centre_name or centre},
+        )
     parameters = {
         "tenant": tenant,
         "centre": centre,

@@ -18,7 +18,7 @@ INSERT INTO tenant (id, name) VALUES (%(id)s, %(name)s) ON CONFLICT (id) DO NOTH
 -- name: put_centre
 -- A centre of a tenant, made at first mention.
 INSERT INTO centre (tenant_no, id, name)
-SELECT tenant_no, %(centre)s, %(centre)s FROM tenant WHERE id = %(tenant)s
+SELECT tenant_no, %(centre)s, %(name)s FROM tenant WHERE id = %(tenant)s
 ON CONFLICT (tenant_no, id) DO NOTHING;
 
 -- name: add_devices

@@ -141,6 +141,7 @@ def _decode_or_refuse(payload, content_type):
         ({"m": {BATTERY: True}}, "malformed"),
         ({"m": {BATTERY: 10**400}}, "malformed"),
         ({"m": {BATTERY: -(10**400)}}, "malformed"),
+        ({"m": {BATTERY: 10**600}}, "malformed"),
         ({"m": {BATTERY: MAX_ABS_VALUE * 1.01}}, "out_of_range"),
         ({"m": {"Battery": 1}}, "malformed"),
         ({"m": {"": 1}}, "malformed"),

@@ -696,6 +696,33 @@ def test_two_writers_on_the_same_devices_store_everything_once(database, admin):
         assert ledger(admin, device) == {EPOCH: ("{[1,11)}", "{}", 20, 10, 10, 0, False)}
 
 
+def test_a_writer_waits_for_another_at_the_same_ledger_row(intake, database, admin):
+    """What the other stores meanwhile is a duplicate, and what it noted is not written over."""
+    intake.store([message(record(1))])
+    outcomes = []
+    waiter = threading.Thread(
+        target=lambda: outcomes.append(intake.store([message(record(2)), message(record(3))]))
+    )
+    with connect(database) as other:
+        other.execute("SELECT FROM ledger FOR UPDATE")
+        waiter.start()
+        wait_for_lock(admin)
+        other.execute(
+            "UPDATE ledger SET received = '{[1,3)}', received_n = 2, stored_n = 2, is_gapped = false"
+        )
+    waiter.join(10)
+    assert [counts(outcome) for outcome in outcomes] == [(2, 1, 1, 0)]
+    assert ledger(admin) == {EPOCH: ("{[1,4)}", "{}", 4, 3, 1, 0, False)}
+
+
+def wait_for_lock(admin):
+    """Until a connection of this database waits for a lock."""
+    deadline = time.monotonic() + 10
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = %s"
+    while not admin.execute(waiting, [admin.info.dbname]).fetchall():
+        assert time.monotonic() < deadline, "nobody waits for a lock"
+
+
 def test_two_writers_meeting_new_metrics_agree_on_their_numbers(database, admin):
     devices = ["chair-0", "chair-1"]
     register(database, *devices)
