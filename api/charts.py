@@ -159,6 +159,8 @@ def _reach(frame: Frame, points: Sequence[Point]) -> tuple[float, float]:
     low, high = min(p.low for p in points), max(p.high for p in points)
     if metric_unit(frame.metric) == "%":
         return min(low, 0.0), max(high, 100.0)
+    if low == high:
+        return low - abs(low) / 10, high + abs(high) / 10
     return low, high
 
 

@@ -178,7 +178,7 @@ def load_cbor(payload: bytes) -> Any:
 def _convert(item: Any, kind: type[T]) -> T:
     try:
         return msgspec.convert(item, kind)
-    except (ValueError, TypeError, RecursionError, OverflowError) as exc:
+    except (ValueError, TypeError, RecursionError) as exc:
         raise PayloadError(Reason.MALFORMED, str(exc)[:MAX_TEXT]) from exc
 
 

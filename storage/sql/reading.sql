@@ -183,11 +183,13 @@ ORDER BY last_at DESC, epoch
 LIMIT 100;
 
 -- name: gaps_of
--- The gaps of one device, the newest first.
+-- The gaps of one device, the newest first. One that closed before anybody was asked was two
+-- lanes overtaking each other.
 SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
     g.closed_at, g.closed_as
 FROM gap g JOIN device d ON d.device_no = g.device_no
 WHERE g.device_no = %(device_no)s::int
+    AND (g.closed_at IS NULL OR g.asked_n > 0 OR g.closed_as = 'lost_on_device')
 ORDER BY g.opened_at DESC, g.gap_no DESC
 LIMIT %(limit)s::int;
 

@@ -524,6 +524,9 @@ def test_a_will_that_comes_late(intake, admin, held_up, is_online):
     assert state_of(admin)[:2] == (is_online, 5)
     intake.store([message(birth(6), **held_up)])
     assert state_of(admin)[:2] == (True, 6)
+    intake.store([message(will(6))])
+    intake.store([message(birth(6), **held_up)])
+    assert state_of(admin)[:2] == (not is_online, 6)
 
 
 def test_the_skew_is_learnt_per_boot_and_corrects_what_comes_later(intake, admin):
@@ -707,9 +710,7 @@ def test_a_writer_waits_for_another_at_the_same_ledger_row(intake, database, adm
         other.execute("SELECT FROM ledger FOR UPDATE")
         waiter.start()
         wait_for_lock(admin)
-        other.execute(
-            "UPDATE ledger SET received = '{[1,3)}', received_n = 2, stored_n = 2, is_gapped = false"
-        )
+        other.execute("UPDATE ledger SET received = '{[1,3)}', received_n = 2, stored_n = 2")
     waiter.join(10)
     assert [counts(outcome) for outcome in outcomes] == [(2, 1, 1, 0)]
     assert ledger(admin) == {EPOCH: ("{[1,4)}", "{}", 4, 3, 1, 0, False)}

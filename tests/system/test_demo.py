@@ -152,7 +152,8 @@ def _photograph(url: str) -> None:
         page.screenshot(path=ARTEFACTS / "readme-queue.png")
         device = _device_with_a_ticket(url)
         page.goto(f"{url}/devices/{device}?range=7d")
-        page.screenshot(path=ARTEFACTS / "readme-device.png", full_page=True)
+        page.set_viewport_size({"width": 1200, "height": 1400})
+        page.screenshot(path=ARTEFACTS / "readme-device.png")
         assert page.locator("svg").count() > 0
         browser.close()
 
