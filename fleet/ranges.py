@@ -120,8 +120,10 @@ class SeqSet:
     def from_sql(cls, text: str) -> SeqSet:
         """Parse what PostgreSQL prints for an `int8multirange`: `{[1,5),[7,9)}`."""
         found = cls()
+        if text == "{}":
+            return found
         body = text[2:-2]
-        for part in body.split("),[") if body else ():
+        for part in body.split("),["):
             low, _, high = part.partition(",")
             found._starts.append(int(low))
             found._ends.append(int(high) - 1)

@@ -38,6 +38,7 @@ SMALLEST_WINDOW: Final = 100
 SETTLE_S: Final = 0.5
 
 _URGENT_CHANNELS: Final = (UpChannel.URGENT.value, UpChannel.STATE.value)
+_URGENT_ENDINGS: Final = tuple(f"/{channel}" for channel in _URGENT_CHANNELS)
 _RETAINED_IF_NEW: Final = 1
 
 
@@ -87,8 +88,7 @@ def filters(slot: int, slot_count: int, lane: Lane) -> list[str]:
 
 def belongs_to(topic: str, lane: Lane) -> bool:
     """Tell if a message is this lane's to handle, and not the other's."""
-    is_urgent = topic.rsplit("/", 1)[-1] in _URGENT_CHANNELS
-    return is_urgent is (lane is Lane.URGENT)
+    return topic.endswith(_URGENT_ENDINGS) is (lane is Lane.URGENT)
 
 
 class _BufferedClient(Client):

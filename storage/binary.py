@@ -11,7 +11,7 @@ TRAILER: Final = b"\xff\xff"
 PG_EPOCH_MS: Final = 946_684_800_000
 """2000-01-01, from which PostgreSQL counts."""
 
-_HOUR_MS: Final = 3_600_000
+HOUR_MS: Final = 3_600_000
 _FIXED = Struct(">hiqiqiiih").pack
 _DEVICE_AT = Struct(">iq").pack
 _NO_DEVICE_AT: Final = b"\xff\xff\xff\xff"
@@ -34,11 +34,6 @@ def sample_prefix(
 def sample_rows(prefix: bytes, metrics: dict[str, int], values: dict[str, float]) -> list[bytes]:
     """Rows of `(at, received_at, device_no, clock, device_at, metric_no, value)`."""
     return [prefix + _TAIL(4, metrics[name], 8, value) for name, value in values.items()]
-
-
-def hour_of(at_ms: int) -> int:
-    """The UTC hour of an instant, in milliseconds."""
-    return at_ms - at_ms % _HOUR_MS
 
 
 def dirty_row(hour_ms: int, device_no: int) -> bytes:

@@ -149,6 +149,8 @@ class Intake:
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._url, role=self._role, name=f"fjarrkoll {self._source}")
+                self._conn.execute(SQL["plan_by_index"])
+                self._conn.commit()
             outcome: Outcome = work(self._conn)
         except psycopg.Error as exc:
             error = translated(exc)
@@ -458,19 +460,15 @@ def _add_rows(
     shift_ms, clock = accepted.shift
     device_no = accepted.device.device_no
     received_ms = accepted.message.received_ms
-
-    def add(device_ms: int, values: dict[str, float]) -> None:
+    instants = [(record.at, record.m)] if record.m else []
+    if record.series:
+        instants += [(record.at + item.dt, item.m) for item in record.series if item.m]
+    for device_ms, values in instants:
         at = device_ms + shift_ms
         kept = device_ms if shift_ms else None
         prefix = binary.sample_prefix(at, received_ms, device_no, clock, kept)
-        rows.extend(binary.sample_rows(prefix, metrics, values))
-        dirty.add((binary.hour_of(at), device_no))
-
-    if record.m:
-        add(record.at, record.m)
-    for item in record.series:
-        if item.m:
-            add(record.at + item.dt, item.m)
+        rows += binary.sample_rows(prefix, metrics, values)
+        dirty.add((at - at % binary.HOUR_MS, device_no))
 
 
 def _copy(conn: Connection, name: str, rows: list[bytes]) -> None:

@@ -77,6 +77,7 @@ class Wire:
         connect = _text("MQTT") + b"\x05\x02" + (0).to_bytes(2, "big") + properties + _text(name)
         self._socket.sendall(_packet(0x10, connect))
         self._buffer = b""
+        self._kept: list[bytes] | None = None
         self._mid = 0
         self._changed = threading.Condition()
         self.published = 0
@@ -86,8 +87,13 @@ class Wire:
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def listen(self) -> None:
-        """Hear every application acknowledgement."""
+    def listen(self, *, reads_later: bool = False) -> None:
+        """Hear every application acknowledgement.
+
+        With `reads_later` what comes is kept as it is until `read_kept`: real devices read
+        their answers on processors of their own.
+        """
+        self._kept = [] if reads_later else None
         body = (1).to_bytes(2, "big") + b"\0" + _text("fk/1/+/+/+/down/ack") + b"\0"
         self._socket.sendall(_packet(0x82, body))
 
@@ -132,8 +138,17 @@ class Wire:
                 return
             if not arrived:
                 return
+            if self._kept is not None:
+                self._kept.append(arrived)
+                continue
             self._buffer += arrived
             self._take_packets()
+
+    def read_kept(self) -> None:
+        """Read what `listen` has kept so far."""
+        kept, self._kept = self._kept or [], []
+        self._buffer += b"".join(kept)
+        self._take_packets()
 
     def _take_packets(self) -> None:
         buffer, at, accepted = self._buffer, 0, 0

@@ -129,12 +129,17 @@ def decode_record(payload: bytes, content_type: str | None = None) -> Record | S
 def _decode(payload: bytes, content_type: str | None) -> Record:
     if content_type == CBOR:
         return _convert(load_cbor(payload), Record)
-    if content_type not in (None, "", JSON):
+    if content_type not in (None, "", JSON) and not _is_json(content_type):
         raise PayloadError(Reason.MALFORMED, f"content type {content_type!r} is not JSON or CBOR")
     try:
         return _json_record.decode(payload)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as exc:
         raise PayloadError(Reason.MALFORMED, str(exc)[:MAX_TEXT]) from exc
+
+
+def _is_json(content_type: str) -> bool:
+    """JSON with parameters, as in `application/json; charset=utf-8`."""
+    return content_type.partition(";")[0].strip().lower() == JSON
 
 
 def _skipped(payload: bytes, content_type: str | None) -> Skipped | None:

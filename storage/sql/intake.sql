@@ -1,3 +1,9 @@
+-- name: plan_by_index
+-- A batch touches a few thousand keys of tables that grow with the fleet: always by index. Left
+-- alone the planner reads the whole ledger for each batch, as long as it is not very large.
+SELECT set_config(name, 'off', false) FROM unnest(
+    ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name;
+
 -- name: registry_version
 -- What the resolved devices in memory are checked against, once a batch.
 SELECT version FROM registry_version;

@@ -145,7 +145,8 @@ def totals(admin: psycopg.Connection) -> tuple[int, int, int, int, int]:
         " sum(quarantined_n)::int, sum(state_n)::int FROM intake_total"
     ).fetchone()
     assert row is not None
-    return row  # type: ignore[return-value]
+    received, stored, duplicate, quarantined, states = (count or 0 for count in row)
+    return received, stored, duplicate, quarantined, states
 
 
 def instant(at_ms: int) -> datetime:
