@@ -61,7 +61,7 @@ def sync_catalogues(conn: Connection) -> None:
     conn.execute(SQL["put_metrics"], {"name": [metric.name for metric in load_metrics()]})
 
 
-def add_devices(
+def add_devices(  # noqa: PLR0913 - what a registration says, all but two by keyword
     conn: Connection,
     devices: Sequence[NewDevice],
     *,

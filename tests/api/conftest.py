@@ -224,7 +224,7 @@ class Seeding:
                 (source, *counts, self.now),
             )
 
-    def state(  # noqa: PLR0917 - a row of columns
+    def state(
         self, device: str, online: bool, clock: str, skew_ms: int | None, fw: str, at: datetime
     ) -> None:
         self.conn.execute(
@@ -284,7 +284,7 @@ class Seeding:
             state = "closed" if number % 4 == 3 else "new"
             self.cause(device, system, [code], [-(number + 2) * hour], state, hour)
 
-    def cause(  # noqa: PLR0917 - a row of columns
+    def cause(
         self,
         device: str,
         system: str,
