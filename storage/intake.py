@@ -149,7 +149,7 @@ class Intake:
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._url, role=self._role, name=f"fjarrkoll {self._source}")
-                self._conn.execute(SQL["plan_by_index"])
+                self._conn.execute(SQL["tune_session"])
                 self._conn.commit()
             outcome: Outcome = work(self._conn)
         except psycopg.Error as exc:

@@ -270,17 +270,19 @@ def salvage_identity(payload: bytes, content_type: str | None = None) -> tuple[s
             found = _json_identity.decode(head)
         _check_identity(found.epoch, found.seq)
     except (PayloadError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        return _search_identity(head, content_type)
+        return _search_identity(head)
     return found.epoch, found.seq
 
 
-def _search_identity(head: bytes, content_type: str | None) -> tuple[str, int] | None:
-    match = (_SALVAGE_CBOR if content_type == CBOR else _SALVAGE).search(head)
-    if match is None:
+def _search_identity(head: bytes) -> tuple[str, int] | None:
+    """Look for the identity in bytes that are neither, whatever they call themselves."""
+    if match := _SALVAGE.search(head):
+        epoch, seq = match[1].decode(), int(match[2])
+    elif match := _SALVAGE_CBOR.search(head):
+        epoch, seq = match[1].decode(), int.from_bytes(match[match.lastindex or 0], "big")
+    else:
         return None
-    digits = match[match.lastindex or 0]
-    seq = int.from_bytes(digits, "big") if content_type == CBOR else int(digits)
-    return (match[1].decode(), seq) if 1 <= seq <= MAX_SEQ else None
+    return (epoch, seq) if 1 <= seq <= MAX_SEQ else None
 
 
 def encode_record(record: Record | Skipped, content_type: str = JSON) -> bytes:

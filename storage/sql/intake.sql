@@ -1,8 +1,11 @@
--- name: plan_by_index
+-- name: tune_session
 -- A batch touches a few thousand keys of tables that grow with the fleet: always by index. Left
 -- alone the planner reads the whole ledger for each batch, as long as it is not very large.
-SELECT set_config(name, 'off', false) FROM unnest(
-    ARRAY['enable_seqscan', 'enable_hashjoin', 'enable_mergejoin', 'jit']) AS name;
+-- And a worker that freezes in a transaction holds ledger rows that its successor waits for.
+SELECT set_config(name, setting, false) FROM (VALUES
+    ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
+    ('jit', 'off'), ('idle_in_transaction_session_timeout', '3s'), ('statement_timeout', '8s')
+) AS wanted (name, setting);
 
 -- name: registry_version
 -- What the resolved devices in memory are checked against, once a batch.

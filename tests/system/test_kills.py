@@ -5,8 +5,10 @@ from __future__ import annotations
 from random import Random
 
 import pytest
-from support.devices import problems
+from support.brokers import Mosquitto
+from support.devices import DeviceFleet, problems
 from support.limits import ROUNDS
+from support.postgres import Cluster
 
 from runtime.failpoints import NAMES
 
@@ -35,29 +37,27 @@ def test_worker_killed_at_a_step(step, shared_database, mosquitto, spawn, fleet_
 
 def test_broker_killed(shared_database, mosquitto, spawn, fleet_on):
     """The broker keeps nothing on disk: each kill forgets sessions, queues and subscriptions."""
-    rng = Random("broker")
     spawn(shared_database, mosquitto.url).wait_ready()
     fleet = fleet_on(mosquitto.port, seed=5)
-    for _ in range(ROUNDS):
-        fleet.await_progress(rng.sample(fleet.names, rng.randint(1, 24)), RECOVERY_S)
-        mosquitto.kill()
-        mosquitto.start()
-        fleet.await_progress(fleet.names, RECOVERY_S)
-    fleet.stop_producing()
-    fleet.await_settled(fleet.made(), RECOVERY_S)
+    _kill_again_and_again(mosquitto, fleet)
     assert problems(shared_database, fleet) == []
 
 
 @pytest.mark.parametrize("own_cluster", ["plain", "timescale"], indirect=True)
 def test_postgres_killed(own_cluster, own_database, mosquitto, spawn, fleet_on):
-    rng = Random("postgres")
     spawn(own_database, mosquitto.url).wait_ready()
     fleet = fleet_on(mosquitto.port, seed=6)
+    _kill_again_and_again(own_cluster, fleet)
+    assert problems(own_database, fleet) == []
+
+
+def _kill_again_and_again(server: Mosquitto | Cluster, fleet: DeviceFleet) -> None:
+    """Kill and start a server at random moments of the load; each time all recovers in time."""
+    rng = Random(fleet.seed)
     for _ in range(ROUNDS):
         fleet.await_progress(rng.sample(fleet.names, rng.randint(1, 24)), RECOVERY_S)
-        own_cluster.kill()
-        own_cluster.start()
+        server.kill()
+        server.start()
         fleet.await_progress(fleet.names, RECOVERY_S)
     fleet.stop_producing()
     fleet.await_settled(fleet.made(), RECOVERY_S)
-    assert problems(own_database, fleet) == []

@@ -40,7 +40,7 @@ def test_acknowledged_means_committed(mutation, shared_database, mosquitto, spaw
     fleet = fleet_on(mosquitto.port, seed=3)
     for _ in range(3):
         worker = spawn(
-            shared_database, mosquitto.url, mutation=mutation, failpoint="ingest_before_commit:4"
+            shared_database, mosquitto.url, mutation=mutation, failpoint="ingest_before_commit"
         )
         assert worker.wait_dead() == -9
     fleet.stop_producing()
