@@ -62,7 +62,7 @@ def _drain(stage: Stage, names: list[str], records: int, say: Say) -> dict[str, 
     wire = Wire("127.0.0.1", stage.mqtt_port, "bench-load")
     wire.publish(_messages(names, records, time.time_ns() // 1_000_000))
     wire.await_accepted()
-    wire.listen(reads_later=True)
+    wire.listen("wc", reads_later=True)
     say("draining")
     worker = stage.child("ingest")
     worker.start()

@@ -15,6 +15,7 @@ from fjarrkoll.bench.stage import Stage, peak_memory_mb, percentiles
 
 PROBE_EVERY_S: Final = 0.05
 FAULT_EVERY_S: Final = 0.1
+FAULTS_MAX: Final = 3_000
 TICK_S: Final = 0.02
 _PROBE: Final = "probe-0"
 _PATIENCE_S: Final = 20.0
@@ -34,17 +35,16 @@ class LiveSettings:
     rate_per_s: int = 2_000
     devices: int = 20_000
     backlog: int = 500_000
-    backlog_devices: int = 5_000
-    outstanding: int = 6_000
+    backlog_devices: int = 20_000
+    outstanding: int = 2_500
 
 
 def measure(stage: Stage, settings: LiveSettings, say: Say) -> dict[str, Any]:
     """Run live load twice: alone, and while a backlog drains."""
-    faults = int(settings.seconds / FAULT_EVERY_S) + 50
     stage.register(
         device_names(settings.devices, "live")
         + device_names(settings.backlog_devices, "late")
-        + device_names(2 * faults, "sick")
+        + device_names(FAULTS_MAX, "sick")
         + [_PROBE]
     )
     ingest, diagnose = stage.child("ingest", tag="-live"), stage.child("diagnose")
@@ -150,7 +150,7 @@ class _Run:
             if now >= next_probe:
                 next_probe += PROBE_EVERY_S
                 messages.append(self._probe(probes))
-            if now >= next_fault and self._faults < len(self._numbers):
+            if now >= next_fault and self._faults < FAULTS_MAX:
                 next_fault += FAULT_EVERY_S
                 messages.append(self._fault(faults))
             self._live.publish(messages)
@@ -203,7 +203,7 @@ class _Flush:
     def __init__(self, stage: Stage, settings: LiveSettings) -> None:
         self._settings = settings
         self._wire = Wire("127.0.0.1", stage.mqtt_port, "bench-flush")
-        self._wire.listen()
+        self._wire.listen("late")
         self._thread = threading.Thread(target=self._run, daemon=True)
         self._ended_at: float | None = None
 
@@ -224,17 +224,14 @@ class _Flush:
         sent = 0
         chunk = 250
         while sent < self._settings.backlog:
-            if sent - self._settled() > self._settings.outstanding - chunk:
+            if sent - self._wire.settled_n > self._settings.outstanding - chunk:
                 time.sleep(0.005)
                 continue
             self._wire.publish([next(messages) for _ in range(chunk)])
             sent += chunk
-        while self._settled() < self._settings.backlog:
+        while self._wire.settled_n < self._settings.backlog:
             time.sleep(0.01)
         self._ended_at = time.monotonic()
-
-    def _settled(self) -> int:
-        return sum(list(self._wire.settled.values()))
 
     def _messages(self) -> Iterator[tuple[str, bytes]]:
         names = device_names(self._settings.backlog_devices, "late")

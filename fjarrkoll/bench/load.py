@@ -84,15 +84,18 @@ class Wire:
         self.accepted = 0
         self.app_acks = 0
         self.settled: dict[str, int] = {}
+        self.settled_n = 0
+        self._prefix = ""
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
 
-    def listen(self, *, reads_later: bool = False) -> None:
-        """Hear every application acknowledgement.
+    def listen(self, prefix: str, *, reads_later: bool = False) -> None:
+        """Hear every application acknowledgement, and note those of devices named so.
 
         With `reads_later` what comes is kept as it is until `read_kept`: real devices read
         their answers on processors of their own.
         """
+        self._prefix = prefix
         self._kept = [] if reads_later else None
         body = (1).to_bytes(2, "big") + b"\0" + _text("fk/1/+/+/+/down/ack") + b"\0"
         self._socket.sendall(_packet(0x82, body))
@@ -170,6 +173,8 @@ class Wire:
     def _note_ack(self, buffer: bytes, at: int, start: int, end: int) -> None:
         self.app_acks += 1
         publish = parse_publish(buffer, at, start, end)
+        device = publish.topic.split("/", 5)[4]
         hi = decode_ack(publish.payload).hi
-        if hi is not None:
-            self.settled[publish.topic.split("/", 5)[4]] = hi
+        if hi is not None and device.startswith(self._prefix):
+            self.settled_n += hi - self.settled.get(device, 0)
+            self.settled[device] = hi
