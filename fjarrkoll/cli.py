@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
@@ -172,6 +173,23 @@ def _serve(settings: Settings, health: Health) -> None:
         log.info("health_served", port=server.server_port)
 
 
+def _refuse_forgetful(settings: Settings) -> str:
+    """The database's URL, unless the server would forget what it has committed.
+
+    A server that does not answer yet is waited for later.
+    """
+    from storage.connection import (  # noqa: PLC0415
+        DatabaseDownError,
+        check_durability,
+        connect,
+    )
+
+    url = settings.required("database_url")
+    with suppress(DatabaseDownError), connect(url, name="fjarrkoll check") as conn:
+        check_durability(conn, is_throwaway=settings.database_throwaway)
+    return url
+
+
 @app.command()
 def diagnose() -> None:
     """Run diagnostics: reported faults to episodes and tickets, and the hourly rollups.
@@ -183,7 +201,7 @@ def diagnose() -> None:
     settings = _begin()
     health = Health("diagnose")
     _serve(settings, health)
-    diagnose_settings = DiagnoseSettings(settings.required("database_url"))
+    diagnose_settings = DiagnoseSettings(_refuse_forgetful(settings))
     run(diagnose_settings, stop_event(), lambda: _ready("diagnose"), health)
 
 
@@ -200,11 +218,9 @@ def api(
     from api.settings import ApiSettings  # noqa: PLC0415
 
     settings = _begin()
-    api_settings = ApiSettings(
-        settings.required("database_url"),
-        host=host,
-        port=settings.api_port if port is None else port,
-    )
+    port = settings.api_port if port is None else port
+    api_settings = ApiSettings(settings.required("database_url"), host=host, port=port)
+    _refuse_forgetful(settings)
     run(api_settings, stop_event(), lambda url: _ready("api", address=url))
 
 

@@ -105,6 +105,26 @@ def test_a_server_that_does_not_answer_is_status_3_and_no_password_is_shown():
         assert "hemligt" not in done.stdout + done.stderr
 
 
+@pytest.mark.parametrize("command", ["ingest", "diagnose", "api"])
+def test_nothing_starts_on_a_server_that_forgets(command, plain_database):
+    forgetful = f"{plain_database}&options=-c%20synchronous_commit%3Doff"
+    broker = {"FJARRKOLL_MQTT_URL": "mqtt://127.0.0.1:9"}
+    done = _run(command, FJARRKOLL_DATABASE_URL=forgetful, **broker)
+    assert done.returncode == 3, done.stderr
+    assert "synchronous_commit=off" in done.stderr
+    assert "FJARRKOLL_DATABASE_THROWAWAY" in done.stderr
+
+
+def test_a_small_benchmark_gives_every_number():
+    done = _run("bench", "drain", "--records", "2000", "--devices", "500", "--json")
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    assert result.keys() >= {"command", "machine", "versions", "drain"}
+    assert result["drain"]["app_acks"] >= 500
+    for name in ("records_per_s", "samples_per_s", "bare_client_records_per_s"):
+        assert result["drain"][name] > 0, name
+
+
 def test_devices_are_registered_shown_and_revoked(plain):
     url = plain.create_database("cli")
     try:
