@@ -6,13 +6,13 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import unquote, urlsplit
 
 import aiomqtt
 from pydantic import BaseModel, Field, SecretStr
 
 from firmware_sim.plan import DEFAULT_TENANT
 from fleet.wire.topics import is_id
+from runtime.broker_url import BrokerAddress
 
 
 class SettingsError(ValueError):
@@ -75,16 +75,18 @@ def broker_address(config: Config) -> Address:
     Raises:
         SettingsError: it is no such URL.
     """
-    url = urlsplit(config.mqtt_url.get_secret_value())
-    if url.scheme not in ("mqtt", "mqtts") or not url.hostname:
-        raise SettingsError("mqtt_url must look like mqtt://HOST:PORT or mqtts://HOST:PORT")
-    secure = url.scheme == "mqtts"
+    try:
+        url = BrokerAddress.parse(config.mqtt_url.get_secret_value())
+    except ValueError as exc:
+        raise SettingsError(
+            "mqtt_url must look like mqtt://HOST:PORT or mqtts://HOST:PORT"
+        ) from exc
     return Address(
-        host=url.hostname,
-        port=url.port or (8883 if secure else 1883),
-        username=None if url.username is None else unquote(url.username),
-        password=None if url.password is None else unquote(url.password),
-        tls=ssl.create_default_context() if secure else None,
+        host=url.host,
+        port=url.port,
+        username=url.user,
+        password=url.password,
+        tls=ssl.create_default_context() if url.is_tls else None,
         version=aiomqtt.ProtocolVersion.V5
         if config.mqtt_version == "5"
         else aiomqtt.ProtocolVersion.V311,

@@ -13,7 +13,7 @@ from typing import Any
 import psycopg
 
 from fjarrkoll.settings import PREFIX, Settings, default_data_dir
-from ingest.session import BrokerAddress
+from runtime.broker_url import BrokerAddress
 from storage import accounts
 from storage.connection import ROLES, Connection, StorageError, check_durability, connect, redacted
 from storage.migrate import HEAD

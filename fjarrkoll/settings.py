@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Final, Literal
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from runtime.broker_url import BrokerAddress
 
 PREFIX: Final = "FJARRKOLL_"
 _SECRET_FILES: Final = ("DATABASE_URL", "MQTT_URL")
@@ -84,9 +85,10 @@ def check_broker_url(url: str) -> None:
     Raises:
         ConfigurationError: it is no `mqtt://` or `mqtts://` URL.
     """
-    parts = urlsplit(url)
-    if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-        raise ConfigurationError(f"{PREFIX}MQTT_URL should read mqtt://host:port or mqtts://…")
+    try:
+        BrokerAddress.parse(url)
+    except ValueError as exc:
+        raise ConfigurationError(f"{PREFIX}MQTT_URL: {exc}") from exc
 
 
 def _from_files() -> dict[str, str]:

@@ -9,9 +9,7 @@ import socket
 import ssl
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import structlog
 from paho.mqtt.client import Client, MQTTv5
@@ -27,6 +25,7 @@ from ingest.buffered_socket import BufferedSocket
 from ingest.lanes import Delivery, Lane
 from ingest.packets import PacketError, Publish, puback, publish_qos0
 from ingest.settings import IngestSettings
+from runtime.broker_url import BrokerAddress
 
 log = structlog.get_logger()
 
@@ -40,36 +39,6 @@ SETTLE_S: Final = 0.5
 _URGENT_CHANNELS: Final = (UpChannel.URGENT.value, UpChannel.STATE.value)
 _URGENT_ENDINGS: Final = tuple(f"/{channel}" for channel in _URGENT_CHANNELS)
 _RETAINED_IF_NEW: Final = 1
-
-
-@dataclass(frozen=True, slots=True)
-class BrokerAddress:
-    """A parsed `mqtt://` URL."""
-
-    host: str
-    port: int
-    user: str | None
-    password: str | None
-    is_tls: bool
-
-    @classmethod
-    def parse(cls, url: str) -> BrokerAddress:
-        """Parse `mqtt://[user[:password]@]host[:port]` or `mqtts://…`.
-
-        Raises:
-            ValueError: another scheme, or no host.
-        """
-        parts = urlsplit(url)
-        if parts.scheme not in ("mqtt", "mqtts") or not parts.hostname:
-            raise ValueError("FJARRKOLL_MQTT_URL should read mqtt://host:port or mqtts://host:port")
-        is_tls = parts.scheme == "mqtts"
-        return cls(
-            parts.hostname,
-            parts.port or (8883 if is_tls else 1883),
-            unquote(parts.username) if parts.username else None,
-            unquote(parts.password) if parts.password else None,
-            is_tls,
-        )
 
 
 def filters(slot: int, slot_count: int, lane: Lane) -> list[str]:

@@ -17,8 +17,9 @@ from paho.mqtt.client import Client, MQTTv5
 from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
-from support.brokers import free_port, mosquitto_program, wait_for_port
+from support.brokers import mosquitto_program, wait_for_port
 
+from fjarrkoll.embedded.broker import free_port
 from fleet.wire.messages import Ack, encode_ack
 from fleet.wire.topics import (
     MAX_PAYLOAD_BYTES,

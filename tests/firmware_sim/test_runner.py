@@ -7,7 +7,6 @@ import contextlib
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,7 +19,6 @@ from random import Random
 from typing import Any
 
 import aiomqtt
-import iotcore
 import pytest
 from pydantic import SecretStr, ValidationError
 
@@ -29,44 +27,23 @@ from firmware_sim.replay import read_recording
 from firmware_sim.runner import Config, SettingsError, Simulation, Stats, main
 from firmware_sim.scenarios import SCENARIOS, Quirks
 from firmware_sim.settings import broker_address
+from fjarrkoll.embedded.broker import EmbeddedBroker, free_port
 from fleet.wire.messages import Ack, State, decode_state, encode_ack
 from fleet.wire.reasons import PayloadError
 from fleet.wire.records import Record, Skipped, decode_record, salvage_identity
 from fleet.wire.topics import DownChannel, Topic, down_topic, parse_topic
 
 PAYLOADS = Path(__file__).parents[1] / "fixtures" / "payloads"
-_CONFIG = """
-id = 0
-[router]
-id = 0
-max_connections = 2000
-max_outgoing_packet_count = 200
-max_segment_size = 104857600
-max_segment_count = 10
-[v5.1]
-name = "v5"
-listen = "127.0.0.1:{port}"
-next_connection_delay_ms = 1
-[v5.1.connections]
-connection_timeout_ms = 60000
-max_payload_size = 262144
-max_inflight_count = 100
-dynamic_filters = true
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @contextlib.contextmanager
 def broker_on(port: int, folder: Path) -> Iterator[None]:
-    config = folder / f"broker-{port}.toml"
-    config.write_text(_CONFIG.format(port=port))
-    with iotcore.Broker(config_path=str(config)):
+    broker = EmbeddedBroker(folder, port)
+    broker.start()
+    try:
         yield
+    finally:
+        broker.stop()
 
 
 @pytest.fixture(scope="module")

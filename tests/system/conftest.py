@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from support.brokers import Mosquitto, free_port, mosquitto_program
+from support.brokers import Mosquitto, mosquitto_program
 from support.devices import TENANT, DeviceFleet
 from support.postgres import Cluster, plain_cluster, timescale_cluster
 from support.workers import Process
 
+from fjarrkoll.embedded.broker import free_port
 from storage.connection import connect
 from storage.migrate import migrate
 from storage.registry import NewDevice, add_devices, sync_catalogues
