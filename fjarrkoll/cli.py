@@ -8,29 +8,23 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, Final, NoReturn
+from typing import Annotated, Any
 
 import structlog
 import typer
 from pydantic import SecretStr
 
+from fjarrkoll.console import AsJson, begin, fail, show
 from fjarrkoll.settings import (
-    ConfigurationError,
     Settings,
     check_broker_url,
     default_data_dir,
-    load_settings,
 )
-from runtime.failpoints import arm
 from runtime.health import Health, serve_health
 from runtime.logs import configure_logs
 from runtime.shell import end_with_parent, stop_event
-
-USAGE_ERROR: Final = 2
-SERVER_ERROR: Final = 3
 
 log = structlog.get_logger()
 
@@ -49,8 +43,6 @@ app.add_typer(device, name="device")
 app.add_typer(catalogue, name="catalog")
 app.add_typer(ledger, name="ledger")
 
-AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
-
 
 def main() -> None:
     """Run the command line; every expected error is one line and an exit status."""
@@ -64,25 +56,6 @@ def main() -> None:
         status, message = explain(exc)
         typer.echo(f"fjarrkoll: {message}", err=True)
         sys.exit(status)
-
-
-def _begin() -> Settings:
-    settings = load_settings()
-    configure_logs(settings.log_level, is_json=settings.log_json)
-    try:
-        arm(settings.failpoint)
-    except ValueError as exc:
-        raise ConfigurationError(f"FJARRKOLL_FAILPOINT: {exc}") from exc
-    return settings
-
-
-def _fail(message: str, status: int = USAGE_ERROR) -> NoReturn:
-    typer.echo(f"fjarrkoll: {message}", err=True)
-    raise typer.Exit(status)
-
-
-def _print(result: dict[str, Any], *, as_json: bool, text: Callable[[], str]) -> None:
-    typer.echo(json.dumps(result, ensure_ascii=False, default=str) if as_json else text())
 
 
 def _ready(process: str, **fields: object) -> None:
@@ -107,7 +80,7 @@ def demo(
     """
     from fjarrkoll.demo import DemoSettings, run_demo  # noqa: PLC0415 - loads every room
 
-    settings = _begin()
+    settings = begin()
     stop = stop_event()
     if data is None and seconds is None:
         data = settings.data_dir or default_data_dir()
@@ -129,7 +102,7 @@ def demo(
     if result is None:
         return
     is_right = result.pop("is_right")
-    _print(result, as_json=as_json, text=lambda: _account_text(result))
+    show(result, as_json=as_json, text=lambda: _account_text(result))
     if not is_right:
         raise typer.Exit(1)
 
@@ -147,7 +120,7 @@ def ingest() -> None:
     from ingest.settings import IngestSettings  # noqa: PLC0415 - only this process needs paho
     from ingest.worker import Worker  # noqa: PLC0415
 
-    settings = _begin()
+    settings = begin()
     database_url, mqtt_url = settings.required("database_url"), settings.required("mqtt_url")
     check_broker_url(mqtt_url)
     health = Health("ingest")
@@ -198,7 +171,7 @@ def diagnose() -> None:
     """
     from diagnostics.process import DiagnoseSettings, run  # noqa: PLC0415
 
-    settings = _begin()
+    settings = begin()
     health = Health("diagnose")
     _serve(settings, health)
     diagnose_settings = DiagnoseSettings(_refuse_forgetful(settings))
@@ -217,7 +190,7 @@ def api(
     from api.process import run  # noqa: PLC0415 - only this process needs FastAPI
     from api.settings import ApiSettings  # noqa: PLC0415
 
-    settings = _begin()
+    settings = begin()
     port = settings.api_port if port is None else port
     api_settings = ApiSettings(settings.required("database_url"), host=host, port=port)
     _refuse_forgetful(settings)
@@ -254,7 +227,7 @@ def sim(
         for name, found in SCENARIOS.items():
             typer.echo(f"{name:14} {found.description}")
         return
-    settings = _begin()
+    settings = begin()
     end_with_parent()
     config = Config(
         mqtt_url=SecretStr(settings.required("mqtt_url")),
@@ -287,11 +260,11 @@ def db_migrate(as_json: AsJson = False) -> None:
     from storage.migrate import migrate  # noqa: PLC0415
     from storage.registry import sync_catalogues  # noqa: PLC0415
 
-    url = _begin().required("database_url")
+    url = begin().required("database_url")
     revision = migrate(url)
     with connect(url) as conn:
         sync_catalogues(conn)
-    _print({"revision": revision}, as_json=as_json, text=lambda: f"at revision {revision}")
+    show({"revision": revision}, as_json=as_json, text=lambda: f"at revision {revision}")
 
 
 @device.command("add")
@@ -314,7 +287,7 @@ def device_add(
     from storage.connection import connect  # noqa: PLC0415
     from storage.registry import NewDevice, add_devices, find_device  # noqa: PLC0415
 
-    url = _begin().required("database_url")
+    url = begin().required("database_url")
     status = "pending" if pending else "active"
     with connect(url) as conn:
         new = [NewDevice(id, model, serial, individual_no)]
@@ -322,13 +295,13 @@ def device_add(
         if not added:
             known = find_device(conn, id)
             owner = known.tenant if known is not None else "another tenant"
-            _fail(f"{id} is registered already, with tenant {owner}", 1)
+            fail(f"{id} is registered already, with tenant {owner}", 1)
         if dry_run:
             conn.rollback()
     topic = up_topic(tenant, id, UpChannel.BULK)
     result = {"id": id, "tenant": tenant, "status": status, "topic": topic, "dry_run": dry_run}
     verb = "would be registered" if dry_run else "registered"
-    _print(result, as_json=as_json, text=lambda: f"{id} {verb}; it publishes to {topic}")
+    show(result, as_json=as_json, text=lambda: f"{id} {verb}; it publishes to {topic}")
 
 
 @device.command("show")
@@ -345,12 +318,12 @@ def device_show(
     from storage.connection import connect  # noqa: PLC0415
     from storage.registry import find_device  # noqa: PLC0415
 
-    with connect(_begin().required("database_url")) as conn:
+    with connect(begin().required("database_url")) as conn:
         found = find_device(conn, id)
     if found is None:
-        _fail(f"{id} is not registered: fjarrkoll device add {id} --tenant T --model M", 1)
+        fail(f"{id} is not registered: fjarrkoll device add {id} --tenant T --model M", 1)
     fields = asdict(found)
-    _print(
+    show(
         fields,
         as_json=as_json,
         text=lambda: "\n".join(f"{name:14} {value}" for name, value in fields.items()),
@@ -370,10 +343,10 @@ def device_status(
     from storage.registry import set_status  # noqa: PLC0415
 
     if status not in ("active", "pending", "revoked"):
-        _fail(f"status {status!r}: use active, pending or revoked")
-    with connect(_begin().required("database_url")) as conn:
+        fail(f"status {status!r}: use active, pending or revoked")
+    with connect(begin().required("database_url")) as conn:
         if not set_status(conn, id, status):
-            _fail(f"{id} is not registered", 1)
+            fail(f"{id} is not registered", 1)
     typer.echo(f"{id} is {status}")
 
 
@@ -395,7 +368,7 @@ def catalog_show(
     fields = {
         name: str(value) if value is not None else None for name, value in asdict(fault).items()
     }
-    _print(
+    show(
         fields,
         as_json=as_json,
         text=lambda: "\n".join(f"{name:14} {value}" for name, value in fields.items()),
@@ -413,7 +386,7 @@ def catalog_models(as_json: AsJson = False) -> None:
     from fleet.models import load_models  # noqa: PLC0415
 
     models = {m.id: f"{m.device_class:24} {m.maker} {m.name}" for m in load_models()}
-    _print(
+    show(
         {"models": list(models)},
         as_json=as_json,
         text=lambda: "\n".join(f"{key:24} {value}" for key, value in models.items()),
@@ -429,10 +402,10 @@ def ledger_check(as_json: AsJson = False) -> None:
     from fjarrkoll.balance import draw_up  # noqa: PLC0415
     from storage.connection import connect  # noqa: PLC0415
 
-    with connect(_begin().required("database_url")) as conn:
+    with connect(begin().required("database_url")) as conn:
         balance = draw_up(conn, {})
     account = balance.as_dict()
-    _print(account, as_json=as_json, text=lambda: _account_text(account))
+    show(account, as_json=as_json, text=lambda: _account_text(account))
     if not balance.is_right:
         raise typer.Exit(1)
 
@@ -458,8 +431,8 @@ def bench(
     chosen = tuple(parts or PARTS)
     for part in chosen:
         if part not in PARTS:
-            _fail(f"there is no benchmark {part!r}: use {', '.join(PARTS)}")
-    settings = _begin()
+            fail(f"there is no benchmark {part!r}: use {', '.join(PARTS)}")
+    settings = begin()
     configure_logs("warning")
     url = settings.optional("database_url")
     result = run_bench(
@@ -467,7 +440,7 @@ def bench(
         lambda line: typer.echo(line, err=True),
     )
     text = json.dumps(result, indent=2, ensure_ascii=False)
-    _print(result, as_json=as_json, text=lambda: text)
+    show(result, as_json=as_json, text=lambda: text)
 
 
 @app.command()
@@ -478,7 +451,7 @@ def doctor(as_json: AsJson = False) -> None:
     """
     from fjarrkoll.doctor import examine  # noqa: PLC0415 - imports every room
 
-    report = examine(_begin())
-    _print(report.as_dict(), as_json=as_json, text=report.as_text)
+    report = examine(begin())
+    show(report.as_dict(), as_json=as_json, text=report.as_text)
     if report.problems:
         raise typer.Exit(1)

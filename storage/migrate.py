@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from storage.connection import StorageError, redacted
 
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 _LOCK_KEY: Final = 0x666B_6D69  # "fkmi": one migration at a time
 
 
@@ -61,6 +61,13 @@ def run_base() -> None:
     _run(connection, text.replace("/*partitioning*/", native))
     _run(connection, _migration_sql(f"0001_{'timescale' if has_timescale else 'native'}.sql"))
     _run(connection, _migration_sql("0001_grants.sql"))
+
+
+def run_rules() -> None:
+    """Revision 0002: what diagnostics, tickets and deadlines need."""
+    connection = op.get_bind()
+    _run(connection, _migration_sql("0002_rules.sql"))
+    _run(connection, _migration_sql("0002_grants.sql"))
 
 
 def _has_timescale(connection: AlchemyConnection) -> bool:

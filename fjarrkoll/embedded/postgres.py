@@ -175,12 +175,13 @@ def _service_account(name: str) -> pwd.struct_passwd:
     except KeyError:
         command = ["useradd", "--system", "--shell", "/usr/sbin/nologin", "--no-create-home", name]
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603
-        if done.returncode:
-            raise EmbeddedServerError(
-                f"cannot add the system user {name}, which PostgreSQL runs as when started by"
-                f" root: {done.stderr.strip()}. Run as an ordinary user instead."
-            ) from None
-        return pwd.getpwnam(name)
+    try:
+        return pwd.getpwnam(name)  # another process may have added it first
+    except KeyError:
+        raise EmbeddedServerError(
+            f"cannot add the system user {name}, which PostgreSQL runs as when started by"
+            f" root: {done.stderr.strip()}. Run as an ordinary user instead."
+        ) from None
 
 
 def _let_pass(path: Path) -> None:
