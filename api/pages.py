@@ -19,7 +19,7 @@ from api.problems import ProblemError, not_found
 from api.rooms import InRooms
 from api.telling import ICON, STYLE, Say, page, say_for
 from api.tickets import FAULTS_SHOWN, page_of
-from fleet.tickets import FINISHED, State
+from fleet.ticket_states import FINISHED, State
 from fleet.words import Severity
 from storage import reading
 from storage.connection import Connection

@@ -7,16 +7,8 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from fleet.tickets import (
-    Draft,
-    Event,
-    Evidence,
-    Need,
-    State,
-    advance,
-    draft,
-    need_of,
-)
+from fleet.ticket_states import Event, State, advance
+from fleet.tickets import Draft, Evidence, Need, draft, need_of
 from fleet.words import DeviceClass
 from storage.diagnosis import OpenTicket, Settled
 

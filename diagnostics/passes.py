@@ -15,16 +15,8 @@ from typing import Any, Final
 from diagnostics.judgement import Candidate, Change, Opening, judge_new, judge_open
 from fleet.episodes import Episode, Stored, fold, reconcile
 from fleet.faults import FaultCatalogue
-from fleet.tickets import (
-    SETTLE,
-    Draft,
-    Evidence,
-    Need,
-    State,
-    cause_of,
-    is_for_workshop,
-    need_of,
-)
+from fleet.ticket_states import State
+from fleet.tickets import SETTLE, Draft, Evidence, Need, cause_of, is_for_workshop, need_of
 from fleet.words import DeviceClass
 from storage import diagnosis
 from storage.connection import Connection

@@ -14,7 +14,8 @@ from typing import Any, Final, NamedTuple
 from psycopg.types.json import Jsonb
 
 from fleet.episodes import FLAP_WINDOW, Episode, FaultEvent, Stored
-from fleet.tickets import Draft, OrderKind, State, TicketText
+from fleet.ticket_states import OrderKind, State
+from fleet.tickets import Draft, TicketText
 from fleet.words import Component, Fixer, Severity, Usability
 from storage.connection import Connection, StorageError
 from storage.queries import load_queries

@@ -16,7 +16,7 @@ from api.series import chosen, hourly, thinned
 from api.telling import STYLE, preferred
 from api.texts import TEXTS
 from api.typography import length, number, quantity
-from fleet.tickets import OrderKind, State
+from fleet.ticket_states import OrderKind, State
 from fleet.wire.reasons import Reason
 from storage.reading import HourRow, SampleRow, Span
 

@@ -8,19 +8,21 @@ import pytest
 
 from fleet.episodes import Episode
 from fleet.faults import FaultCode, load_catalogue
-from fleet.tickets import (
+from fleet.ticket_states import (
     FINISHED,
-    HISTORY_AFTER,
-    MAX_LISTED,
-    SETTLE,
     TRANSITIONS,
     Event,
-    Evidence,
     IllegalTransitionError,
-    Need,
     OrderKind,
     State,
     advance,
+)
+from fleet.tickets import (
+    HISTORY_AFTER,
+    MAX_LISTED,
+    SETTLE,
+    Evidence,
+    Need,
     cause_of,
     draft,
     is_for_workshop,
