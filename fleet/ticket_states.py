@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Final
 
@@ -19,7 +19,11 @@ class State(StrEnum):
 
 
 class Event(StrEnum):
-    """What moves a ticket. `RECUR` is the fault coming back while the ticket is open."""
+    """What moves a ticket.
+
+    `RECUR` is the fault coming back while the ticket is open; `REOPEN` is a person who says that
+    the repair did not hold. `VERIFY` comes from diagnostics, the rest from people.
+    """
 
     TRIAGE = "triage"
     ASSIGN = "assign"
@@ -30,6 +34,7 @@ class Event(StrEnum):
     CLOSE = "close"
     VOID = "void"
     RECUR = "recur"
+    REOPEN = "reopen"
 
 
 FINISHED: Final = frozenset({State.VERIFIED, State.CLOSED, State.VOID})
@@ -65,10 +70,12 @@ TRANSITIONS: Final[Mapping[State, Mapping[Event, State]]] = {
         Event.VOID: State.VOID,
         Event.RECUR: State.WAITING,
     },
-    # Work that did not hold is looked at anew, by whoever is free.
+    # Work that did not hold is looked at anew, by whoever is free; a person who says so has
+    # looked already. A repair that nothing can prove, such as a swap, is closed by a person.
     State.SOLVED: {
-        Event.ASSIGN: State.ASSIGNED,
+        Event.REOPEN: State.TRIAGED,
         Event.VERIFY: State.VERIFIED,
+        Event.CLOSE: State.CLOSED,
         Event.RECUR: State.NEW,
     },
     State.VERIFIED: {Event.CLOSE: State.CLOSED},
@@ -91,6 +98,21 @@ def advance(state: State, event: Event) -> State:
         return TRANSITIONS[state][event]
     except KeyError:
         raise IllegalTransitionError(f"a ticket that is {state} takes no {event}") from None
+
+
+def mermaid() -> str:
+    """The table as a Mermaid state diagram, for the documentation. Steps that stay are left out."""
+    return "\n".join(["stateDiagram-v2", f"    [*] --> {State.NEW}", *_arrows()])
+
+
+def _arrows() -> Iterator[str]:
+    for old, steps in TRANSITIONS.items():
+        for new in State:
+            events = [event for event, target in steps.items() if target is new is not old]
+            if events:
+                yield f"    {old} --> {new}: {', '.join(events)}"
+        if not steps:
+            yield f"    {old} --> [*]"
 
 
 class OrderKind(StrEnum):

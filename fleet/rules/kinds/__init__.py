@@ -1,0 +1,1 @@
+"""The evaluators: one module each, with its parameters as a table and one pure method."""
