@@ -23,7 +23,7 @@ from api.typography import (
     with_unit,
 )
 from fleet.metrics import load_metrics
-from fleet.tickets import local
+from fleet.ticket_text import local
 from fleet.words import Lang
 from storage.reading import Span
 

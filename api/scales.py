@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from fleet.tickets import local
+from fleet.ticket_text import local
 from storage.reading import Span
 
 _STEPS: Final = (1.0, 2.0, 2.5, 5.0, 10.0)

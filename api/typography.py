@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Final
 
 from fleet.metrics import load_metrics
-from fleet.tickets import local, spoken_time
+from fleet.ticket_text import local, spoken_time
 from fleet.words import Lang
 
 HARD_SPACE: Final = "\N{NO-BREAK SPACE}"

@@ -1,4 +1,4 @@
-"""The diagnostics process: two loops that wait, work and commit. What they do is decided elsewhere.
+"""The diagnostics process: loops that wait, work and commit. What they do is decided elsewhere.
 
 Several may run side by side: inbox rows are shared out, a device is worked on by one at a time,
 and rollups are made by whoever holds the lock.
@@ -18,13 +18,16 @@ import psycopg
 import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
-from diagnostics.passes import PassResult, diagnose
+from diagnostics import deadlines
+from diagnostics.passes import PassResult, diagnose, work_agenda
+from diagnostics.rulebook import Rules
 from fleet.faults import load_catalogue
 from runtime.failpoints import failpoint
 from runtime.health import Health
-from storage import diagnosis, rollup
+from storage import diagnosis, findings, rollup
 from storage.connection import Connection, StorageError, connect, translated
 from storage.diagnosis import InboxRow
+from storage.raising import LostRaceError
 
 _log = structlog.get_logger()
 
@@ -39,6 +42,11 @@ DELAY_S: Final = Histogram(
     "fjarrkoll_diagnose_delay_seconds",
     "From receipt to ticket, for the oldest record of a pass",
     buckets=(0.1, 0.25, 0.5, 1, 2, 5, 15, 60, 300, 3600),
+)
+DEVICES: Final = Counter("fjarrkoll_diagnose_devices", "Devices looked at by all rules")
+AGENDA_DEPTH: Final = Gauge("fjarrkoll_agenda_depth", "Devices due to be looked at by all rules")
+NOTICES: Final = Counter(
+    "fjarrkoll_deadline_events", "Notices drafted and deadlines missed", ["kind"]
 )
 INBOX_DEPTH: Final = Gauge("fjarrkoll_inbox_depth", "Records that wait for a diagnosis")
 ROLLUP_MARKS: Final = Counter("fjarrkoll_rollup_marks", "Dirty hours worked off")
@@ -56,15 +64,19 @@ class DiagnoseSettings:
     Attributes:
         database_url: libpq URL.
         inbox_batch: records per pass; a pass locks their devices.
+        agenda_batch: devices per pass over the agenda.
         rollup_batch: dirty marks per rollup transaction.
         poll_s: how long to wait when the inbox was empty.
+        agenda_poll_s: the same for the agenda and the deadlines.
         rollup_poll_s: the same for dirty hours; longer, so that marks of one hour meet.
     """
 
     database_url: str
     inbox_batch: int = 500
+    agenda_batch: int = 100
     rollup_batch: int = 20_000
     poll_s: float = 0.1
+    agenda_poll_s: float = 1.0
     rollup_poll_s: float = 1.0
 
 
@@ -74,15 +86,20 @@ def run(
     on_ready: Callable[[], None] | None = None,
     health: Health | None = None,
 ) -> None:
-    """Work until `stop` is set; call `on_ready` once both loops have their database.
+    """Work until `stop` is set; call `on_ready` once all loops have their database.
 
     A database that is down is waited for; `health` says so meanwhile.
 
     Raises:
-        Exception: whatever a loop did not expect; the other loop is stopped first.
+        Exception: whatever a loop did not expect; the other loops are stopped first.
     """
     load_catalogue()
-    loops = [_InboxLoop(settings, stop), _RollupLoop(settings, stop)]
+    loops = [
+        _InboxLoop(settings, stop),
+        _RollupLoop(settings, stop),
+        _AgendaLoop(settings, stop),
+        _DeadlineLoop(settings, stop),
+    ]
     for loop in loops:
         loop.health = health or loop.health
     for loop in loops:
@@ -151,6 +168,7 @@ class _InboxLoop(_Loop):
         super().__init__(settings, stop, "diagnose_inbox")
         self._batch = settings.inbox_batch
         self._gauged_s = 0.0
+        self._rules = Rules()
 
     def step(self, conn: Connection) -> float:
         self._gauge(conn)
@@ -160,8 +178,8 @@ class _InboxLoop(_Loop):
             conn.rollback()
             return self._settings.poll_s
         try:
-            result = diagnose(conn, load_catalogue(), now, taken)
-        except diagnosis.LostRaceError:
+            result = diagnose(conn, self._rules.book(conn), now, taken)
+        except LostRaceError:
             conn.rollback()
             PASSES.labels("lost_race").inc()
             return 0.0
@@ -223,6 +241,7 @@ def _report(result: PassResult, took_s: float) -> None:
         taken_n=result.taken_n,
         held_n=result.held_n,
         episode_n=result.episode_n,
+        finding_n=result.finding_n,
         opened_n=len(result.opened),
         changed_n=len(result.changed),
         took_ms=round(took_s * 1000, 1),
@@ -235,10 +254,86 @@ class _RollupLoop(_Loop):
         self._clean_s = time.monotonic()
 
     def step(self, conn: Connection) -> float:
-        marks_n = rollup.recompute(conn, self._settings.rollup_batch)
+        marks_n = rollup.recompute(conn, self._settings.rollup_batch, datetime.now(UTC))
         conn.commit()
         if marks_n is not None and marks_n < self._settings.rollup_batch:
             self._clean_s = time.monotonic()
         ROLLUP_MARKS.inc(marks_n or 0)
         ROLLUP_LAG_S.set(time.monotonic() - self._clean_s)
         return 0.0 if marks_n == self._settings.rollup_batch else self._settings.rollup_poll_s
+
+
+class _AgendaLoop(_Loop):
+    """Looks at devices that are due by all rules. One that breaks a pass is put off alone."""
+
+    def __init__(self, settings: DiagnoseSettings, stop: threading.Event) -> None:
+        super().__init__(settings, stop, "diagnose_agenda")
+        self._batch = settings.agenda_batch
+        self._rules = Rules()
+
+    def step(self, conn: Connection) -> float:
+        now = datetime.now(UTC)
+        findings.release_members(conn, now)
+        try:
+            result = work_agenda(conn, self._rules.book(conn), now, self._batch)
+        except LostRaceError:
+            conn.rollback()
+            PASSES.labels("lost_race").inc()
+            return 0.0
+        except Exception as exc:
+            if _is_server_trouble(exc):
+                raise
+            self._contain(conn, now)
+            return 0.0
+        failpoint("agenda_before_commit")
+        conn.commit()
+        failpoint("agenda_after_commit")
+        self._batch = min(self._settings.agenda_batch, self._batch * 2)
+        self._report(conn, result, now)
+        return 0.0 if result.taken_n else self._settings.agenda_poll_s
+
+    def _contain(self, conn: Connection, now: datetime) -> None:
+        conn.rollback()
+        PASSES.labels("failed").inc()
+        _log.exception("agenda_failed", batch=self._batch)
+        if self._batch > 1:
+            self._batch = max(1, self._batch // 2)
+            return
+        due = findings.take_agenda(conn, now, 1)
+        later = {no: (from_at, now + POSTPONE) for no, from_at in due.items()}
+        findings.put_agenda(conn, later)
+        conn.commit()
+        POSTPONED.inc(len(due))
+        _log.error("device_postponed", devices=sorted(due))
+
+    def _report(self, conn: Connection, result: PassResult, now: datetime) -> None:
+        DEVICES.inc(result.taken_n)
+        TICKETS.labels("opened").inc(len(result.opened))
+        TICKETS.labels("changed").inc(len(result.changed))
+        if result.taken_n:
+            _log.info(
+                "agenda_done",
+                device_n=result.taken_n,
+                finding_n=result.finding_n,
+                opened_n=len(result.opened),
+                changed_n=len(result.changed),
+            )
+        else:
+            AGENDA_DEPTH.set(findings.agenda_depth(conn, now))
+            conn.rollback()
+
+
+class _DeadlineLoop(_Loop):
+    """Drafts notices before deadlines are missed, and records each miss once."""
+
+    BATCH: Final = 200
+
+    def __init__(self, settings: DiagnoseSettings, stop: threading.Event) -> None:
+        super().__init__(settings, stop, "diagnose_deadlines")
+
+    def step(self, conn: Connection) -> float:
+        result = deadlines.tick(conn, datetime.now(UTC), self.BATCH)
+        conn.commit()
+        NOTICES.labels("notice").inc(len(result.noticed))
+        NOTICES.labels("breach").inc(len(result.breached))
+        return 0.0 if result.is_full else self._settings.agenda_poll_s

@@ -6,6 +6,7 @@ could not be used.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 import json
 import sys
 from contextlib import suppress
@@ -263,7 +264,7 @@ def db_migrate(as_json: AsJson = False) -> None:
     url = begin().required("database_url")
     revision = migrate(url)
     with connect(url) as conn:
-        sync_catalogues(conn)
+        sync_catalogues(conn, datetime.now(UTC))
     show({"revision": revision}, as_json=as_json, text=lambda: f"at revision {revision}")
 
 

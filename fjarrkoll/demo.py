@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 import json
 import shutil
 import tempfile
@@ -147,7 +148,7 @@ class _Demo:
         plan = fleet_plan(self._settings.devices, self._settings.seed, TENANT)
         devices = [NewDevice(d.id, d.model, d.serial, d.individual_no) for d in plan]
         with connect(self._database_url) as conn:
-            sync_catalogues(conn)
+            sync_catalogues(conn, datetime.now(UTC))
             add_devices(conn, devices, tenant=TENANT, centre=CENTRE[0], centre_name=CENTRE[1])
 
     def start(self) -> None:

@@ -37,6 +37,20 @@ class Event(StrEnum):
     REOPEN = "reopen"
 
 
+KINDS: Final[Mapping[Event, str]] = {
+    Event.TRIAGE: "triaged",
+    Event.ASSIGN: "assigned",
+    Event.WAIT: "waiting",
+    Event.RESUME: "resumed",
+    Event.SOLVE: "solved",
+    Event.VERIFY: "verified",
+    Event.CLOSE: "closed",
+    Event.VOID: "voided",
+    Event.RECUR: "recurred",
+    Event.REOPEN: "reopened",
+}
+"""What a ticket's history calls each event once it has happened: `ticket_event.kind`."""
+
 FINISHED: Final = frozenset({State.VERIFIED, State.CLOSED, State.VOID})
 """The states outside `ticket_one_open_per_cause`: the next fault makes a new ticket."""
 

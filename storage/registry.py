@@ -14,6 +14,7 @@ from fleet.models import load_models
 from fleet.wire.topics import checked_id, shard_of
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rules import sync_shipped
 
 SQL: Final = load_queries("registry.sql")
 
@@ -46,8 +47,8 @@ class DeviceRow:
     created_at: datetime
 
 
-def sync_catalogues(conn: Connection) -> None:
-    """Copy the shipped models and metrics into the database. The caller commits."""
+def sync_catalogues(conn: Connection, now: datetime) -> None:
+    """Copy the shipped models, metrics and rules into the database. The caller commits."""
     models = list(load_models())
     conn.execute(
         SQL["put_models"],
@@ -59,6 +60,7 @@ def sync_catalogues(conn: Connection) -> None:
         },
     )
     conn.execute(SQL["put_metrics"], {"name": [metric.name for metric in load_metrics()]})
+    sync_shipped(conn, now)
 
 
 def add_devices(  # noqa: PLR0913 - what a registration says, all but two by keyword

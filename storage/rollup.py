@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Final
 
+from fleet.rules.facts import day_closes_at, day_starts_at, last_closed_day
 from storage.connection import Connection
 from storage.queries import load_queries
 
@@ -12,10 +14,11 @@ DEPTH_LIMIT: Final = 1_000_000
 _SQL: Final = load_queries("rollup.sql")
 
 
-def recompute(conn: Connection, limit: int) -> int | None:
+def recompute(conn: Connection, limit: int, now: datetime) -> int | None:
     """Work off up to `limit` marks; the caller commits.
 
-    An hour without samples any more has no rollup either. `latest` only goes forward.
+    An hour without samples any more has no rollup either. `latest` only goes forward. The
+    devices are put on the agenda of the rules.
 
     Returns:
         Marks worked off; None when another runner is at it.
@@ -28,7 +31,17 @@ def recompute(conn: Connection, limit: int) -> int | None:
     marks = conn.execute(_SQL["take_dirty_hours"], {"limit": limit}).fetchall()
     if marks:
         devices, hours = zip(*marks, strict=True)
-        conn.execute(_SQL["recompute_hours"], {"devices": list(devices), "hours": list(hours)})
+        day = last_closed_day(now)
+        conn.execute(
+            _SQL["recompute_hours"],
+            {
+                "devices": list(devices),
+                "hours": list(hours),
+                "now": now,
+                "closed_at": day_starts_at(day + 1),
+                "closes_at": day_closes_at(day + 1),
+            },
+        )
     return len(marks)
 
 

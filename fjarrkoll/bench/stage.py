@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 import os
 import platform
 import shutil
@@ -72,7 +73,7 @@ def stage(database_url: str | None, bin_dir: Path | None) -> Iterator[Stage]:
             port, broker = stack.enter_context(_broker(directory))
             migrate(database_url)
             with connect(database_url) as conn:
-                sync_catalogues(conn)
+                sync_catalogues(conn, datetime.now(UTC))
             yield Stage(directory, database_url, f"mqtt://127.0.0.1:{port}", port, broker)
     finally:
         shutil.rmtree(directory, ignore_errors=True)

@@ -304,6 +304,7 @@ class _Reading:
             return None
         value = given[key]
         if value not in set(map(str, words)):
-            self._wrong(f"asks.{key}", f"unknown {key} {value!r}", suggestion(value, map(str, words)))
+            remedy = suggestion(value, map(str, words))
+            self._wrong(f"asks.{key}", f"unknown {key} {value!r}", remedy)
             return None
         return words(value)

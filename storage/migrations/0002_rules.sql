@@ -89,6 +89,7 @@ CREATE TABLE rule_bound (
     metric_no int NOT NULL REFERENCES metric,
     low double precision,
     high double precision,
+    device_classes text[] NOT NULL DEFAULT '{}', -- empty: every class
     PRIMARY KEY (rule_id, metric_no)
 );
 
@@ -127,7 +128,7 @@ CREATE TABLE finding (
     ended_at timestamptz,
     known_at timestamptz NOT NULL,
     occurrence_n bigint NOT NULL DEFAULT 1,
-    confidence real NOT NULL
+    confidence double precision NOT NULL
         CONSTRAINT finding_confidence_share CHECK (confidence BETWEEN 0 AND 1),
     detail jsonb NOT NULL DEFAULT '{}',
     CONSTRAINT finding_ends_after_start CHECK (ended_at IS NULL OR ended_at >= started_at),
@@ -140,6 +141,7 @@ CREATE UNIQUE INDEX finding_unique_group_start
     ON finding (tenant_no, subject, rule_id, about, started_at) WHERE device_no IS NULL;
 CREATE INDEX finding_by_cause ON finding (device_no, cause, started_at DESC);
 CREATE INDEX finding_by_about ON finding (tenant_no, about, started_at) WHERE need = 'ticket';
+CREATE INDEX finding_silent ON finding (device_no) WHERE about = 'contact' AND ended_at IS NULL;
 CREATE INDEX finding_newest ON finding (tenant_no, known_at DESC, finding_no DESC);
 
 -- Tickets may be about a group: a storm, a silent area, a bad batch. They link the singles.
@@ -148,7 +150,7 @@ ALTER TABLE ticket
     ADD COLUMN subject text NOT NULL DEFAULT 'device',
     ADD COLUMN rule_id text,
     ADD COLUMN rule_version int,
-    ADD COLUMN confidence real NOT NULL DEFAULT 1
+    ADD COLUMN confidence double precision NOT NULL DEFAULT 1
         CONSTRAINT ticket_confidence_share CHECK (confidence BETWEEN 0 AND 1),
     ADD COLUMN user_sv text NOT NULL DEFAULT '',
     ADD COLUMN user_en text NOT NULL DEFAULT '',
@@ -161,6 +163,7 @@ ALTER TABLE ticket
     ADD COLUMN replaces_no bigint REFERENCES ticket, -- the void ticket of another order kind
     ADD COLUMN repeats_no bigint REFERENCES ticket, -- the repair this one follows too soon
     ADD COLUMN incident_no bigint REFERENCES ticket, -- the group ticket that holds this single
+    ADD COLUMN released_at timestamptz, -- a group ticket that ended has given its singles free
     ADD COLUMN outcome text CONSTRAINT ticket_outcome_word CHECK (outcome IN (
         'real_fault', 'no_fault_found', 'user_error', 'part_replaced', 'solved_remotely')),
     ADD COLUMN outcome_part text,
@@ -177,6 +180,8 @@ CREATE UNIQUE INDEX ticket_one_open_per_group ON ticket (tenant_no, subject, cau
     WHERE device_no IS NULL AND state NOT IN ('verified', 'closed', 'void');
 CREATE INDEX ticket_solved_by_cause ON ticket (cause, state_at DESC)
     WHERE outcome IS NOT NULL;
+CREATE INDEX ticket_to_release ON ticket (ticket_no)
+    WHERE device_no IS NULL AND released_at IS NULL;
 CREATE INDEX ticket_by_incident ON ticket (incident_no) WHERE incident_no IS NOT NULL;
 
 -- The kind of an order decides who pays and which deadline binds; it is annulled, never changed.

@@ -11,14 +11,6 @@ FOR UPDATE SKIP LOCKED;
 SELECT pg_advisory_xact_lock(hashtext('diagnose_device'), device_no)
 FROM unnest(%(devices)s::int[]) AS device_no;
 
--- name: devices
--- What routing and deliveries need to know of devices.
-SELECT device.device_no, device.id, device.tenant_no, tenant.id, model.device_class
-FROM unnest(%(devices)s::int[]) AS wanted (device_no)
-JOIN device USING (device_no)
-JOIN tenant USING (tenant_no)
-JOIN model ON model.id = device.model_id;
-
 -- name: touched_faults
 -- The faults that records speak of, each with where to fold from (`fleet.episodes.reload_from`)
 -- and the controller's total before that.
@@ -113,103 +105,6 @@ SELECT * FROM unnest(
 )
 RETURNING device_no, system, code, started_at, episode_no;
 
--- name: open_tickets
--- Open tickets of these causes, held against people until COMMIT.
-SELECT ticket.ticket_no, ticket.device_no, ticket.cause, ticket.state, ticket.order_kind,
-    ticket.severity, ticket.usability, ticket.fixer, ticket.component, ticket.title_sv,
-    ticket.title_en, ticket.body_sv, ticket.body_en, ticket.started_at, ticket.known_at,
-    ticket.state_at, ticket.is_active, ticket.version
-FROM ticket
-JOIN unnest(%(devices)s::int[], %(causes)s::text[]) AS wanted (device_no, cause)
-    USING (device_no, cause)
-WHERE ticket.state NOT IN ('verified', 'closed', 'void')
-ORDER BY ticket.ticket_no
-FOR UPDATE OF ticket;
-
--- name: linked_episodes
--- The evidence that tickets already have.
-SELECT link.ticket_no, e.episode_no, e.system, e.code, e.started_at, e.last_at, e.ended_at,
-    e.raised_n, e.cleared_n, e.logged_n, e.first_received_at
-FROM ticket_episode AS link JOIN episode AS e USING (episode_no)
-WHERE link.ticket_no = ANY(%(tickets)s::bigint[]);
-
--- name: settled_episodes
--- Episodes that a finished ticket was about: the last such ticket's state, and since when.
-SELECT DISTINCT ON (link.episode_no) link.episode_no, ticket.state, ticket.state_at
-FROM ticket_episode AS link JOIN ticket USING (ticket_no)
-WHERE link.episode_no = ANY(%(episodes)s::bigint[])
-    AND ticket.state IN ('verified', 'closed', 'void')
-ORDER BY link.episode_no, ticket.state_at DESC, ticket.ticket_no DESC;
-
--- name: insert_tickets
--- New tickets; where another writer was first there is no row back.
-INSERT INTO ticket (device_no, tenant_no, cause, order_kind, severity, usability, fixer,
-    component, title_sv, title_en, body_sv, body_en, started_at, known_at, is_active,
-    updated_at, state_at)
-SELECT t.*, %(now)s::timestamptz, %(now)s::timestamptz FROM unnest(
-    %(device_no)s::int[], %(tenant_no)s::int[], %(cause)s::text[], %(order_kind)s::text[],
-    %(severity)s::text[], %(usability)s::text[], %(fixer)s::text[], %(component)s::text[],
-    %(title_sv)s::text[], %(title_en)s::text[], %(body_sv)s::text[], %(body_en)s::text[],
-    %(started_at)s::timestamptz[], %(known_at)s::timestamptz[], %(is_active)s::boolean[]
-) AS t
-ON CONFLICT (device_no, cause) WHERE state NOT IN ('verified', 'closed', 'void') DO NOTHING
-RETURNING device_no, cause, ticket_no;
-
--- name: update_tickets
--- What changed of open tickets; the caller holds their rows.
-UPDATE ticket SET
-    state = changed.state,
-    state_at = CASE WHEN ticket.state = changed.state THEN ticket.state_at
-        ELSE %(now)s::timestamptz END,
-    order_kind = changed.order_kind,
-    severity = changed.severity,
-    usability = changed.usability,
-    fixer = changed.fixer,
-    component = changed.component,
-    title_sv = changed.title_sv,
-    title_en = changed.title_en,
-    body_sv = changed.body_sv,
-    body_en = changed.body_en,
-    started_at = changed.started_at,
-    known_at = changed.known_at,
-    is_active = changed.is_active,
-    updated_at = %(now)s::timestamptz,
-    version = ticket.version + 1
-FROM unnest(
-    %(ticket_no)s::bigint[], %(state)s::text[], %(order_kind)s::text[], %(severity)s::text[],
-    %(usability)s::text[], %(fixer)s::text[], %(component)s::text[], %(title_sv)s::text[],
-    %(title_en)s::text[], %(body_sv)s::text[], %(body_en)s::text[],
-    %(started_at)s::timestamptz[], %(known_at)s::timestamptz[], %(is_active)s::boolean[]
-) AS changed (
-    ticket_no, state, order_kind, severity, usability, fixer, component, title_sv, title_en,
-    body_sv, body_en, started_at, known_at, is_active
-)
-WHERE ticket.ticket_no = changed.ticket_no;
-
--- name: link_episodes
--- New evidence of tickets.
-INSERT INTO ticket_episode (ticket_no, episode_no)
-SELECT * FROM unnest(%(tickets)s::bigint[], %(episodes)s::bigint[])
-ON CONFLICT DO NOTHING;
-
--- name: insert_ticket_events
--- What happened to tickets, numbered on from what each already has.
-INSERT INTO ticket_event (ticket_no, event_no, at, kind, who, detail)
-SELECT happened.ticket_no,
-    coalesce((SELECT max(e.event_no) FROM ticket_event AS e
-        WHERE e.ticket_no = happened.ticket_no), 0)
-        + row_number() OVER (PARTITION BY happened.ticket_no ORDER BY happened.nth),
-    %(now)s::timestamptz, happened.kind, %(who)s::text, happened.detail
-FROM unnest(%(tickets)s::bigint[], %(kinds)s::text[], %(details)s::jsonb[])
-    WITH ORDINALITY AS happened (ticket_no, kind, detail, nth);
-
--- name: insert_outbox
--- What must leave the house because of this pass.
-INSERT INTO outbox (aggregate, kind, payload, created_at, next_try_at)
-SELECT t.aggregate, t.kind, t.payload, %(now)s::timestamptz, %(now)s::timestamptz
-FROM unnest(%(aggregates)s::text[], %(kinds)s::text[], %(payloads)s::jsonb[])
-    AS t (aggregate, kind, payload);
-
 -- name: delete_inbox
 -- Work that is done.
 DELETE FROM inbox WHERE inbox_no = ANY(%(inbox)s::bigint[]);
@@ -219,6 +114,23 @@ DELETE FROM inbox WHERE inbox_no = ANY(%(inbox)s::bigint[]);
 UPDATE inbox SET due_at = held.due_at
 FROM unnest(%(inbox)s::bigint[], %(due_at)s::timestamptz[]) AS held (inbox_no, due_at)
 WHERE inbox.inbox_no = held.inbox_no;
+
+-- name: mark_for_agenda
+-- Devices with new faults that more than their faults is to be asked about: a repair that may
+-- not have held, a silence that is over.
+INSERT INTO agenda (device_no, from_at, due_at)
+SELECT taken.device_no, min(f.at), %(now)s::timestamptz
+FROM unnest(%(devices)s::int[], %(epochs)s::text[], %(seqs)s::bigint[])
+    AS taken (device_no, epoch, seq)
+JOIN fault_event AS f USING (device_no, epoch, seq)
+WHERE EXISTS (SELECT FROM ticket WHERE ticket.device_no = taken.device_no
+        AND ticket.state = 'solved')
+    OR EXISTS (SELECT FROM finding WHERE finding.device_no = taken.device_no
+        AND finding.about = 'contact' AND finding.ended_at IS NULL)
+GROUP BY taken.device_no ORDER BY taken.device_no
+ON CONFLICT (device_no) DO UPDATE
+    SET from_at = least(agenda.from_at, EXCLUDED.from_at),
+        due_at = least(agenda.due_at, EXCLUDED.due_at);
 
 -- name: inbox_depth
 -- How much work waits, counted up to a limit, and since when.

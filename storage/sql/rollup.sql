@@ -45,16 +45,47 @@ forward AS (
     ON CONFLICT (device_no, metric_no) DO UPDATE
         SET at = EXCLUDED.at, value = EXCLUDED.value
         WHERE (EXCLUDED.at, EXCLUDED.value) > (latest.at, latest.value)
+),
+rolled AS (
+    INSERT INTO rollup_hour (device_no, metric_no, hour, sample_n, min, max, sum, last, last_at)
+    SELECT device_no, metric_no, hour, sample_n, min, max, sum, last, last_at FROM fresh
+    ON CONFLICT (device_no, metric_no, hour) DO UPDATE SET
+        sample_n = EXCLUDED.sample_n,
+        min = EXCLUDED.min,
+        max = EXCLUDED.max,
+        sum = EXCLUDED.sum,
+        last = EXCLUDED.last,
+        last_at = EXCLUDED.last_at
+),
+-- When each device is to be looked at: at once where a value went beyond a bound of a rule or the
+-- device had been silent, soon where the day is over already; else when its day closes, spread over
+-- two hours so that the fleet is not due in one second.
+due AS (
+    SELECT fresh.device_no, min(fresh.hour) AS from_at, min(CASE
+        WHEN EXISTS (
+            SELECT FROM rule_bound AS b
+            WHERE b.metric_no = fresh.metric_no AND (fresh.min < b.low OR fresh.max > b.high)
+                AND (b.device_classes = '{}' OR EXISTS (
+                    SELECT FROM device JOIN model ON model.id = device.model_id
+                    WHERE device.device_no = fresh.device_no
+                        AND model.device_class = ANY(b.device_classes)))
+        ) OR EXISTS (
+            SELECT FROM finding WHERE finding.device_no = fresh.device_no
+                AND finding.about = 'contact' AND finding.ended_at IS NULL
+        ) THEN %(now)s::timestamptz
+        WHEN fresh.hour < %(closed_at)s::timestamptz
+        THEN %(now)s::timestamptz + interval '1 minute' -- more of a late day may follow
+        ELSE %(closes_at)s::timestamptz + (fresh.device_no %% 7200) * interval '1 second'
+    END) AS due_at
+    FROM fresh
+    GROUP BY fresh.device_no
 )
-INSERT INTO rollup_hour (device_no, metric_no, hour, sample_n, min, max, sum, last, last_at)
-SELECT device_no, metric_no, hour, sample_n, min, max, sum, last, last_at FROM fresh
-ON CONFLICT (device_no, metric_no, hour) DO UPDATE SET
-    sample_n = EXCLUDED.sample_n,
-    min = EXCLUDED.min,
-    max = EXCLUDED.max,
-    sum = EXCLUDED.sum,
-    last = EXCLUDED.last,
-    last_at = EXCLUDED.last_at;
+INSERT INTO agenda (device_no, from_at, due_at)
+SELECT device_no, from_at, due_at FROM due ORDER BY device_no
+ON CONFLICT (device_no) DO UPDATE
+    SET from_at = least(agenda.from_at, EXCLUDED.from_at),
+        due_at = least(agenda.due_at, EXCLUDED.due_at)
+    WHERE EXCLUDED.from_at < agenda.from_at OR EXCLUDED.due_at < agenda.due_at;
 
 -- name: dirty_depth
 -- How many marks wait, counted up to a limit.

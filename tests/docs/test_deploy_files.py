@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 import re
 import shutil
 import subprocess
@@ -77,7 +78,7 @@ def test_the_owner_migrates_and_each_process_gets_its_role_only(installed: str) 
     owner = _as_user(installed, "fjarrkoll_owner")
     migrate(owner)
     with connect(owner) as conn:
-        sync_catalogues(conn)
+        sync_catalogues(conn, datetime.now(UTC))
         assert add_devices(conn, [NewDevice("wc-000017", "permobil-m3")], tenant="vgr")
     for role in ROLES:
         login = _as_user(installed, f"{role}_login")

@@ -105,7 +105,7 @@ def diagnose_all(url, random):
             conn.commit()
             if result.taken_n in (0, result.held_n):
                 break
-        while recompute(conn, random.randint(1, 50)):
+        while recompute(conn, random.randint(1, 50, NOW)):
             conn.commit()
         conn.commit()
 

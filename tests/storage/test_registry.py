@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 import pytest
 from support.records import any_model, register
 
@@ -26,7 +27,7 @@ def version(admin):
 def test_the_catalogues_are_copied_once(database, admin):
     for _ in range(2):
         with connect(database) as conn:
-            sync_catalogues(conn)
+            sync_catalogues(conn, datetime.now(UTC))
     names = admin.execute("SELECT name FROM metric WHERE is_catalogued ORDER BY name").fetchall()
     assert [row[0] for row in names] == sorted(metric.name for metric in load_metrics())
     ids = admin.execute("SELECT id FROM model").fetchall()
@@ -38,14 +39,14 @@ def test_a_metric_that_a_device_named_first_becomes_catalogued(database, admin):
     admin.execute("INSERT INTO metric (name) VALUES (%s)", [name])
     number = admin.execute("SELECT metric_no FROM metric").fetchone()
     with connect(database) as conn:
-        sync_catalogues(conn)
+        sync_catalogues(conn, datetime.now(UTC))
     assert admin.execute(
         "SELECT metric_no, is_catalogued FROM metric WHERE name = %s", [name]
     ).fetchone() == (number[0], True)
 
 
 def test_a_device_is_registered_once_with_its_shard(conn):
-    sync_catalogues(conn)
+    sync_catalogues(conn, datetime.now(UTC))
     device = NewDevice("chair-1", any_model(), serial="S1", individual_no="I1")
     assert add_devices(conn, [device], tenant="r1", centre="c1") == ["chair-1"]
     assert add_devices(conn, [device, NewDevice("b", any_model())], tenant="r1") == ["b"]
@@ -72,7 +73,7 @@ def test_a_device_never_changes_hands_by_being_registered_again(database, conn):
 
 @pytest.mark.parametrize("name", ["", "a b", "å", "a/b", "x" * 65, "a\n"])
 def test_a_malformed_id_is_not_registered(conn, name):
-    sync_catalogues(conn)
+    sync_catalogues(conn, datetime.now(UTC))
     good = NewDevice("chair-1", any_model())
     for devices, tenant, centre in (
         ([NewDevice(name, any_model())], "r1", None),
@@ -85,7 +86,7 @@ def test_a_malformed_id_is_not_registered(conn, name):
 
 
 def test_an_unknown_model_is_refused_and_the_known_ones_named(conn):
-    sync_catalogues(conn)
+    sync_catalogues(conn, datetime.now(UTC))
     with pytest.raises(RegistryError, match=any_model()):
         add_devices(conn, [NewDevice("chair-1", "hovercraft")], tenant="r1")
 

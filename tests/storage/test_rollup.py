@@ -29,7 +29,7 @@ def _store(admin, samples):
 
 def _recompute_all(url, limit=1_000):
     with connect(url, role=ROLE) as conn:
-        while recompute(conn, limit):
+        while recompute(conn, limit, NOW):
             conn.commit()
 
 
@@ -114,10 +114,10 @@ def test_an_hour_without_samples_has_no_rollup(database, admin):
 def test_a_mark_made_during_a_pass_is_kept_for_the_next(database, admin):
     _store(admin, [(1, 1, DAY, 1.0)])
     with connect(database, role=ROLE) as conn:
-        assert recompute(conn, 10) == 1
+        assert recompute(conn, 10, NOW) == 1
         _store(admin, [(1, 1, DAY + timedelta(minutes=1), 2.0)])
         conn.commit()
-        assert recompute(conn, 10) == 1
+        assert recompute(conn, 10, NOW) == 1
         conn.commit()
     assert _picture(admin)[0][0][3] == 2
 
@@ -125,7 +125,7 @@ def test_a_mark_made_during_a_pass_is_kept_for_the_next(database, admin):
 def test_a_pass_that_dies_leaves_its_marks(database, admin):
     _store(admin, [(1, 1, DAY, 1.0)])
     with connect(database, role=ROLE) as conn:
-        recompute(conn, 10)
+        recompute(conn, 10, NOW)
         conn.rollback()
     assert dirty_depth(admin) == 1
     assert _picture(admin) == [[], []]
@@ -134,10 +134,10 @@ def test_a_pass_that_dies_leaves_its_marks(database, admin):
 def test_one_runner_at_a_time(database, admin):
     _store(admin, [(1, 1, DAY, 1.0)])
     with connect(database, role=ROLE) as first, connect(database, role=ROLE) as second:
-        assert recompute(first, 10) == 1
-        assert recompute(second, 10) is None
+        assert recompute(first, 10, NOW) == 1
+        assert recompute(second, 10, NOW) is None
         first.commit()
-        assert recompute(second, 10) == 0
+        assert recompute(second, 10, NOW) == 0
 
 
 def test_no_partition_is_read_whole(database, admin):

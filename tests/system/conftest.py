@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
@@ -65,7 +66,7 @@ def shared_database(plain_database: str) -> str:
 def prepare(url: str) -> None:
     migrate(url)
     with connect(url) as conn:
-        sync_catalogues(conn)
+        sync_catalogues(conn, datetime.now(UTC))
         add_devices(conn, [NewDevice(name, "otto-bock-b400") for name in DEVICES], tenant=TENANT)
 
 

@@ -53,7 +53,7 @@ def any_model() -> str:
 def register(url: str, *devices: str, tenant: str = TENANT, status: str = "active") -> None:
     """Register devices as the command line does."""
     with connect(url) as conn:
-        sync_catalogues(conn)
+        sync_catalogues(conn, datetime.now(UTC))
         new = [NewDevice(device, any_model()) for device in devices]
         add_devices(conn, new, tenant=tenant, status=status)
 

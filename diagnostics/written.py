@@ -1,0 +1,54 @@
+"""What a pass has to say about tickets, collected so that each table takes one statement."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from fleet.rules.findings import Finding
+from fleet.ticket_states import State
+from storage import raising
+from storage.connection import Connection
+from storage.findings import link_findings
+from storage.raising import ChangedTicket, Delivery, TicketEvent
+
+
+@dataclass(slots=True)
+class Written:
+    """What a pass has to say about tickets, collected for one statement each."""
+
+    opened: list[int] = field(default_factory=list)
+    changed: list[int] = field(default_factory=list)
+    updates: list[ChangedTicket] = field(default_factory=list)
+    moves: list[tuple[int, State, State]] = field(default_factory=list)
+    links: list[tuple[int, int]] = field(default_factory=list)
+    evidence: list[tuple[int, int]] = field(default_factory=list)
+    events: list[TicketEvent] = field(default_factory=list)
+    deliveries: list[Delivery] = field(default_factory=list)
+
+    def note(self, ticket_no: int, findings: Mapping[int, Finding]) -> None:
+        """Make findings, and the episodes they rest on, evidence of a ticket."""
+        self.links += [(ticket_no, number) for number in sorted(findings)]
+        self.evidence += [
+            (ticket_no, item.episode_no)
+            for finding in findings.values()
+            for item in finding.episodes
+        ]
+
+    def deliver(self, ticket_no: int, kind: str, payload: Mapping[str, Any]) -> None:
+        detail = {"ticket_no": ticket_no, **payload}
+        self.deliveries.append(Delivery(f"ticket:{ticket_no}", kind, detail))
+
+
+def save_written(conn: Connection, written: Written, now: datetime) -> None:
+    """Write the links, events and deliveries that were collected."""
+    if written.links:
+        link_findings(conn, written.links)
+    if written.evidence:
+        raising.link_episodes(conn, written.evidence)
+    if written.events:
+        raising.insert_ticket_events(conn, written.events, now)
+    if written.deliveries:
+        raising.insert_outbox(conn, written.deliveries, now)

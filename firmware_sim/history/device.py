@@ -1,0 +1,406 @@
+"""One device's season, put together: a pure function of the world and the planned device."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+
+from firmware_sim.devices.rhythm import DAY, HOUR, MINUTE
+from firmware_sim.history import chair, household, sleep
+from firmware_sim.history.battery import PackLife, draw_pack, new_pack
+from firmware_sim.history.codes import codes_for, name_of, pick
+from firmware_sim.history.mix import SERVICE_EVERY_H
+from firmware_sim.history.script import Change, Planned, Script, draw_script, workshop_changes
+from firmware_sim.history.shapes import (
+    Cause,
+    Contacts,
+    DeviceHistory,
+    HourSeries,
+    Pack,
+    Placement,
+    Profile,
+    ReportedFault,
+    SampleSeries,
+)
+from firmware_sim.history.silence import (
+    Silence,
+    draw_silences,
+    reach_of,
+    silence_cause,
+    storage_of,
+)
+from firmware_sim.history.timeline import DayGrid, Grid, Reach, day_grid, to_at, within
+from firmware_sim.history.world import World, profile_of
+from firmware_sim.plan import PlannedDevice
+from fleet.episodes import FaultEvent
+from fleet.models import load_models
+from fleet.words import Component, DeviceClass, Usability
+
+_STOPS_CHAIR: Final = frozenset({"lasting", "storm"})
+
+
+@dataclass(frozen=True, slots=True)
+class _Lived:
+    """What the metrics of a class come to, and the causes that only they can tell."""
+
+    series: dict[str, HourSeries]
+    samples: dict[str, SampleSeries]
+    packs: tuple[PackLife, ...] = ()
+
+
+def generate_device(world: World, device: PlannedDevice) -> DeviceHistory:
+    """The season of one device. Any process may make it: nothing depends on other devices."""
+    profile = profile_of(world, device)
+    rng = world.rng("life", device.id)
+    script = draw_script(world, profile, rng)
+    silences = draw_silences(world, profile)
+    reach = reach_of(world, profile, silences)
+    lived = _live(world, script, reach, rng)
+    events, shown = _report(script, reach, rng)
+    contacts = _contacts(lived.series, events, reach, rng)
+    known = contacts.hour
+    return DeviceHistory(
+        profile=profile,
+        events=events,
+        hours={name: _received(series, known) for name, series in lived.series.items()},
+        samples=_received_samples(lived.samples, known),
+        placements=_placements(script, silences, world),
+        contacts=contacts,
+        truth=(*_causes(script, shown), *_silence_causes(profile, silences, world)),
+        packs=tuple(Pack(to_at(p.fitted_ms), to_at(p.end_ms)) for p in lived.packs),
+    )
+
+
+def _live(world: World, script: Script, reach: Reach, rng: np.random.Generator) -> _Lived:
+    model = load_models().get(script.profile.model)
+    metrics = model.metrics if model is not None else ()
+    match script.profile.device_class:
+        case DeviceClass.POWERED_WHEELCHAIR:
+            return _drive(world, script, reach, metrics, rng)
+        case DeviceClass.APAP:
+            return _sleep(world, script, reach, metrics, rng)
+        case other:
+            grid = day_grid(world.season, household.FIRST_HOUR)
+            on = ~reach.off(grid.hour)
+            return _Lived(household.live(grid, on, other, metrics, rng), {})
+
+
+def _drive(
+    world: World, script: Script, reach: Reach, metrics: Sequence[str], rng: np.random.Generator
+) -> _Lived:
+    packs = _plan_packs(world, script, rng)
+    dead_charger = _plan_charger(world, script, rng)
+    grid = day_grid(world.season, chair.FIRST_HOUR)
+    state = chair.ChairState(
+        on=~reach.off(grid.hour),
+        at_home=~within(grid.hour, script.away),
+        driveable=~within(grid.hour, _stopped(script)),
+        charger_works=~within(grid.hour, dead_charger),
+        packs=packs,
+    )
+    year = chair.live(grid, state, world.scenario, rng, metrics)
+    _plan_low_battery(script, year.low_spells, rng)
+    start_s, gained_s = year.drive_time_s
+    _plan_service(script, grid, start_s, gained_s * (grid.inside & state.on), rng)
+    return _Lived(year.series, year.samples, tuple(packs))
+
+
+def _stopped(script: Script) -> Iterator[tuple[int, int]]:
+    """Stretches in which a fault keeps the chair from driving."""
+    for cause in script.planned:
+        if cause.kind in _STOPS_CHAIR and cause.changes:
+            if cause.changes[0].code.usability is Usability.UNUSABLE:
+                yield cause.since_ms, cause.until_ms or script.season.until_ms
+
+
+def _plan_packs(world: World, script: Script, rng: np.random.Generator) -> list[PackLife]:
+    """The pack in service, and the one that replaces it once it has worn out."""
+    pack = draw_pack(world.scenario, world.season, rng)
+    season = world.season
+    if pack.end_ms >= season.until_ms + 60 * DAY:
+        return [pack]
+    ended = pack.end_ms < season.until_ms
+    fitted_ms = script.repair(max(pack.end_ms, season.from_ms), rng) if ended else None
+    script.planned.append(
+        Planned(
+            "battery_wear" if pack.fails_ms is None else "battery_sudden",
+            Component.BATTERY,
+            pack.worn_ms(),
+            fitted_ms,
+            needs_person=ended,
+            detectable_ms=pack.end_ms if ended else None,
+            battery_end_ms=pack.end_ms,
+            is_welcome=True,
+        )
+    )
+    return [pack] if fitted_ms is None else [pack, new_pack(fitted_ms, pack.rated_ah, rng)]
+
+
+def _plan_charger(
+    world: World, script: Script, rng: np.random.Generator
+) -> list[tuple[int, int]]:
+    """A charger that does nothing any more. It shows when the battery is low."""
+    since_ms = world.season.from_ms + int(rng.uniform(0.02, 0.95) * world.season.days * DAY)
+    drawn = rng.random() < world.chance(world.scenario.dead_chargers)
+    if not drawn or not script.is_free(Component.BATTERY, since_ms, since_ms + 20 * DAY):
+        return []
+    until_ms = script.repair(since_ms, rng)
+    script.planned.append(
+        Planned("charger_dead", Component.CHARGER, since_ms, until_ms, needs_person=True)
+    )
+    return [(since_ms, until_ms or world.season.until_ms)]
+
+
+def _plan_low_battery(
+    script: Script, spells: Iterable[chair.LowSpell], rng: np.random.Generator
+) -> None:
+    """Warnings of a low battery, and what follows from them. Under a worn pack or a dead
+    charger they are its signs, not causes of their own.
+    """
+    codes = codes_for(script.profile.model)
+    for spell in spells:
+        deep = spell.deepest < 0.10
+        chosen = codes.low[-1] if deep and codes.low else next(iter(codes.low), None)
+        changes = []
+        if chosen is not None:
+            changes += _while(chosen, spell.since_ms, spell.until_ms)
+        children = [pick(codes.starved, rng)] if deep and codes.starved else []
+        children = children if rng.random() < 0.4 else []
+        for child in children:
+            first_ms = spell.since_ms + int(rng.uniform(1, 15) * MINUTE)
+            changes += _while(child, min(first_ms, spell.until_ms - 1), spell.until_ms)
+        _note_low(script, spell, tuple(changes), frozenset(map(name_of, children)))
+
+
+def _while(code: Change | object, from_ms: int, until_ms: int) -> list[Change]:
+    return [Change(from_ms, code, "raised"), Change(until_ms, code, "cleared")]  # type: ignore[arg-type]
+
+
+def _note_low(
+    script: Script, spell: chair.LowSpell, changes: tuple[Change, ...], children: frozenset[str]
+) -> None:
+    for number, cause in enumerate(script.planned):
+        is_parent = cause.kind in ("battery_wear", "battery_sudden", "charger_dead")
+        end_ms = cause.until_ms or script.season.until_ms + DAY
+        if is_parent and cause.since_ms <= spell.since_ms < end_ms:
+            script.planned[number] = replace(
+                cause, changes=(*cause.changes, *changes), children=cause.children | children
+            )
+            return
+    script.planned.append(
+        Planned(
+            "low_battery",
+            Component.BATTERY,
+            spell.since_ms,
+            spell.until_ms,
+            needs_person=False,
+            changes=changes,
+            children=children,
+        )
+    )
+
+
+def _plan_service(
+    script: Script, grid: DayGrid, start_s: float, gained_s: Grid, rng: np.random.Generator
+) -> None:
+    """Service falls due when the hours pass a multiple of the agreed interval."""
+    every_s = SERVICE_EVERY_H[script.profile.device_class] * 3600
+    total = start_s + np.cumsum(gained_s.ravel())
+    crossed = np.flatnonzero(total // every_s > start_s // every_s)
+    if not len(crossed):
+        return
+    since_ms = int(grid.hour.ravel()[crossed[0]]) * HOUR + 50 * MINUTE
+    until_ms = script.repair(since_ms, rng)
+    codes = codes_for(script.profile.model).service
+    changes: tuple[Change, ...] = ()
+    if codes:
+        end_ms = until_ms or script.season.until_ms + DAY
+        changes = tuple(_while(codes[-1], since_ms, end_ms - MINUTE))
+    script.planned.append(
+        Planned(
+            "service_due",
+            Component.SERVICE,
+            since_ms,
+            until_ms,
+            needs_person=True,
+            changes=changes,
+            detectable_ms=since_ms,
+        )
+    )
+
+
+def _sleep(
+    world: World, script: Script, reach: Reach, metrics: Sequence[str], rng: np.random.Generator
+) -> _Lived:
+    grid = day_grid(world.season, sleep.FIRST_HOUR)
+    sleeper = sleep.draw_sleeper(rng)
+    drift = _plan_leak(world, script, grid, sleeper, rng)
+    on = ~reach.off(grid.hour) & ~within(grid.hour, script.away)
+    nights = sleep.live(grid, on, sleeper, drift, metrics, rng)
+    gained_s = nights.blower_gain_s * grid.inside
+    _plan_service(script, grid, nights.blower_start_s, gained_s, rng)
+    return _Lived(nights.series, {})
+
+
+def _plan_leak(
+    world: World,
+    script: Script,
+    grid: DayGrid,
+    sleeper: sleep.Sleeper,
+    rng: np.random.Generator,
+) -> Grid:
+    """What the mask leaks beyond its usual, in every cell; the cause goes into the script."""
+    drift = sleep.draw_drift(world.season.from_ms, world.season.days, rng)
+    codes = codes_for(script.profile.model).leak
+    if rng.random() >= world.chance(world.scenario.mask_leaks):
+        return np.zeros(grid.shape)
+    shown_ms = max(drift.shows_ms(sleeper.p95), world.season.from_ms)
+    shows = shown_ms < world.season.until_ms
+    replaced_ms = _mask_replaced(script, shown_ms, rng) if shows else None
+    changes = _leak_codes(codes, shown_ms, replaced_ms, script, rng) if codes else ()
+    script.planned.append(
+        Planned(
+            "mask_leak",
+            Component.MASK_LEAK,
+            drift.since_ms,
+            replaced_ms,
+            needs_person=shows,
+            changes=changes,
+            detectable_ms=shown_ms if shows else None,
+            is_welcome=True,
+        )
+    )
+    return drift.at(grid.hour.astype(np.float64) * HOUR, replaced_ms)
+
+
+def _mask_replaced(script: Script, shown_ms: int, rng: np.random.Generator) -> int | None:
+    """A new cushion comes by post, two to five weeks later."""
+    at_ms = shown_ms + int(rng.uniform(14, 35) * DAY)
+    return at_ms if at_ms < script.season.until_ms else None
+
+
+def _leak_codes(
+    codes: Sequence[object],
+    shown_ms: int,
+    replaced_ms: int | None,
+    script: Script,
+    rng: np.random.Generator,
+) -> tuple[Change, ...]:
+    """On some nights the unit itself complains, for minutes."""
+    changes: list[Change] = []
+    for at_ms in range(shown_ms, replaced_ms or script.season.until_ms, DAY):
+        if rng.random() < 0.3:
+            first_ms = at_ms + int(rng.uniform(0, 5) * HOUR)
+            changes += _while(codes[0], first_ms, first_ms + 12 * MINUTE)
+    return tuple(changes)
+
+
+def _report(
+    script: Script, reach: Reach, rng: np.random.Generator
+) -> tuple[tuple[ReportedFault, ...], dict[int, int]]:
+    """All fault events by time, and for each planned cause the first receipt that shows it."""
+    shop = list(workshop_changes(script.visits, codes_for(script.profile.model), rng))
+    told = [(n, change) for n, cause in enumerate(script.planned) for change in cause.changes]
+    told += [(-1, change) for change in shop]
+    told.sort(key=lambda item: item[1].at_ms)
+    events: list[ReportedFault] = []
+    shown: dict[int, int] = {}
+    for number, change in told:
+        received_ms = reach.received(change.at_ms, rng)
+        if received_ms is None or not script.season.holds(change.at_ms):
+            continue
+        events.append(_event(change, len(events), received_ms))
+        if change.state != "cleared":
+            shown[number] = min(shown.get(number, received_ms), received_ms)
+    return tuple(events), shown
+
+
+def _event(change: Change, seq: int, received_ms: int) -> ReportedFault:
+    event = FaultEvent(
+        at=to_at(change.at_ms),
+        epoch="1",
+        seq=seq,
+        idx=0,
+        state=change.state,
+        count=change.count,
+        received_at=to_at(received_ms),
+    )
+    return ReportedFault(change.code.system, change.code.code, event)
+
+
+def _contacts(
+    series: dict[str, HourSeries],
+    events: Sequence[ReportedFault],
+    reach: Reach,
+    rng: np.random.Generator,
+) -> Contacts:
+    """Hours of which nothing got through are not in it, nor in what the backend has."""
+    parts = [one.hour for one in series.values()]
+    hour = np.unique(np.concatenate(parts)) if parts else np.empty(0, dtype=np.int64)
+    received = reach.received_hours(hour, rng)
+    hour, received = hour[received >= 0], received[received >= 0]
+    faults = [round(fault.event.received_at.timestamp() * 1000) for fault in events]
+    receipts = np.sort(np.concatenate([received, np.array(faults, dtype=np.int64)]))
+    return Contacts(hour, received, receipts)
+
+
+def _received(series: HourSeries, known: np.ndarray) -> HourSeries:
+    return series.where(np.isin(series.hour, known, assume_unique=True))
+
+
+def _received_samples(
+    samples: dict[str, SampleSeries], known: np.ndarray
+) -> dict[str, SampleSeries]:
+    kept = {}
+    for metric, series in samples.items():
+        mask = np.isin(series.at_ms // HOUR, known)
+        kept[metric] = SampleSeries(series.at_ms[mask], series.value[mask])
+    return kept
+
+
+def _placements(
+    script: Script, silences: Iterable[Silence], world: World
+) -> tuple[Placement, ...]:
+    stored = [place for s in silences for place in storage_of(s, world.season.until_ms)]
+    return tuple(sorted((*script.placements, *stored), key=lambda place: place.from_at))
+
+
+def _causes(script: Script, shown: dict[int, int]) -> Iterator[Cause]:
+    """The truth of one device. A storm is no cause of a single device: the fleet has it."""
+    ids = [f"{script.profile.id}/{cause.kind}-{n}" for n, cause in enumerate(script.planned)]
+    for number, planned in enumerate(script.planned):
+        if planned.kind != "storm":
+            yield _cause(script, ids, number, shown.get(number))
+
+
+def _cause(script: Script, ids: Sequence[str], number: int, shown_ms: int | None) -> Cause:
+    planned = script.planned[number]
+    detectable_ms = shown_ms if planned.detectable_ms is None else planned.detectable_ms
+    names = frozenset(name_of(change.code) for change in planned.changes)
+    end_ms = planned.battery_end_ms
+    return Cause(
+        id=ids[number],
+        kind=planned.kind,
+        device=script.profile.id,
+        component=planned.component,
+        since=to_at(planned.since_ms),
+        until=None if planned.until_ms is None else to_at(planned.until_ms),
+        needs_person=planned.needs_person,
+        detectable_since=None if detectable_ms is None else to_at(detectable_ms),
+        codes=names - planned.children,
+        children=planned.children,
+        is_ticket_welcome=planned.is_welcome or planned.needs_person,
+        battery_end_at=None if end_ms is None else to_at(end_ms),
+        repeat_of=None if planned.repeats is None else ids[planned.repeats],
+        part_of=planned.part_of,
+    )
+
+
+def _silence_causes(
+    profile: Profile, silences: Sequence[Silence], world: World
+) -> Iterator[Cause]:
+    for number, silence in enumerate(silences):
+        yield silence_cause(profile, number, silence, world.season.until_ms)

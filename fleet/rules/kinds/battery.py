@@ -1,0 +1,530 @@
+"""When a battery will no longer do: a date interval from what the device happens to report. Pure.
+
+Two lines can speak: range per charge (distance over the drop in charge) and the voltage under
+load. Deep discharges and more frequent charging only make them more credible. What is not
+reported leaves the rest to speak, with less confidence and never with a narrower interval.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import date, timedelta
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fleet.rules.facts import DaySeries, Facts, day_of, day_starts_at
+from fleet.rules.findings import Both, Finding, Point, Said
+from fleet.rules.kind import Kind
+from fleet.rules.kinds.trend import UNSAID, renewed_days, spread_out
+from fleet.rules.parameters import Duration, MetricName, Number, ParameterError, Value, Whole
+from fleet.rules.rule import Needs, Rule, Verdict, Window, fold_days
+from fleet.rules.statistics import (
+    BEYOND_DOUBT,
+    Crossing,
+    Floats,
+    centre,
+    counted,
+    crossing,
+    halves_slope,
+    median,
+    months,
+    number,
+    quantity,
+    rises,
+    theil_sen,
+)
+
+Days = NDArray[np.int64]
+DAY: Final = timedelta(days=1)
+
+_VOLTAGE: Final = "battery_voltage_v"
+_CHARGE: Final = "state_of_charge_pct"
+_ODOMETER: Final = "odometer_m"
+_CHARGES: Final = "charge_count"
+_DEEP: Final = "deep_discharge_count"
+_AMBIENT: Final = "ambient_temp_c"
+
+_LEAST_DROP_PCT: Final = 10.0
+_LEAST_DRIVE_M: Final = 300.0
+"""Below these a day's range is mostly rounding. Ours, without a source."""
+
+_RECENT_N: Final = 10
+_ROUGH_SLACK: Final = 1.5
+"""How much steeper than its rough slope a line may fall before it is looked at. Ours."""
+
+_BLOCK_N: Final = 15
+_REACH_D: Final = 400
+_LET_GO: Final = 1.5
+_COLD_C: Final = 8.0
+_CHILL_WEIGHT: Final = 0.7
+
+_WEIGHTS: Final = {"range": 0.7, "load": 0.55, "deep": 0.3, "charges": 0.2}
+"""How much each sign alone is believed; together by noisy-or. Ours, without a source."""
+
+_ALONE: Final = 0.85
+"""What is left of the confidence when the other line has data and says nothing. Ours."""
+
+
+class _Limit(NamedTuple):
+    """Where a line ends, and the standard deviation of what is known of it."""
+
+    value: float
+    sd: float
+
+
+class _Line(NamedTuple):
+    """One line of evidence by day, the higher the better. No limit is above `ceiling`."""
+
+    name: str
+    day: Days
+    value: Floats
+    ceiling: float
+
+
+class _Said(NamedTuple):
+    """What one line says on one day. `when` counts days from it."""
+
+    speaks: bool
+    when: Crossing
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryEndOfLife:
+    """Range per charge, or voltage under load, is or will soon be below what is needed.
+
+    What is needed is the usual daily distance with a reserve, or a share of the battery's own
+    best range, whichever is more; and the load limit of the controller.
+    """
+
+    load_limit_v: float
+    worn_share: float
+    reserve: float
+    usual_share: float
+    window: timedelta
+    lookback: timedelta
+    min_days: int
+    horizon: timedelta
+    deep_n: int
+    confidence: float
+
+    @property
+    def needs(self) -> Needs:
+        metrics = (_VOLTAGE, _CHARGE, _ODOMETER, _CHARGES, _DEEP, _AMBIENT)
+        return Needs(metrics=metrics, lookback_days=self.lookback // DAY, repairs=True)
+
+    def evaluate(self, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
+        history = _History(self, rule, facts)
+        decided = history.days_within(window)
+        if not decided:
+            return []
+        found = fold_days(rule, _VOLTAGE, window, history.judge, decided)
+        return [_worded(rule, facts, finding, self.window) for finding in found]
+
+
+class _History:
+    """The daily evidence of one device, made once for all days of a window."""
+
+    def __init__(self, condition: BatteryEndOfLife, rule: Rule, facts: Facts) -> None:
+        self._condition = condition
+        self._days = facts.days
+        self._distance = _distances(facts.days.get(_ODOMETER))
+        self._renewed_days = renewed_days(rule, facts)
+        lines = (self._range_line(), self._load_line())
+        self._lines = [line for line in lines if line is not None and len(line.day)]
+
+    def _range_line(self) -> _Line | None:
+        charge = self._days.get(_CHARGE)
+        if charge is None or self._distance is None:
+            return None
+        days, at_charge, at_drive = np.intersect1d(
+            charge.day, self._distance[0], assume_unique=True, return_indices=True
+        )
+        drop = (charge.high - charge.low)[at_charge]
+        driven = self._distance[1][at_drive]
+        told = (drop >= _LEAST_DROP_PCT) & (driven >= _LEAST_DRIVE_M)
+        ranges = 100 * driven[told] / drop[told]
+        best_m = float(ranges.max(initial=0.0)) * self._condition.worn_share
+        usual_m = float(driven.max(initial=0.0)) * self._condition.reserve
+        return _Line("range", days[told], ranges, max(best_m, usual_m))
+
+    def _load_line(self) -> _Line | None:
+        voltage = self._days.get(_VOLTAGE)
+        if voltage is None:
+            return None
+        limit_v = self._condition.load_limit_v
+        if self._distance is None:
+            return _Line("load", voltage.day, voltage.low, limit_v)
+        driven = self._distance[0][self._distance[1] >= _LEAST_DRIVE_M]
+        loaded = np.isin(voltage.day, driven, assume_unique=True)
+        return _Line("load", voltage.day[loaded], voltage.low[loaded], limit_v)
+
+    def days_within(self, window: Window) -> list[int]:
+        """The days with new evidence: others change nothing."""
+        if not self._lines:
+            return []
+        days = np.union1d(self._lines[0].day, self._lines[-1].day)
+        first, end = np.searchsorted(days, (window.first_day, window.last_day + 1))
+        within: list[int] = days[first:end].tolist()
+        return within
+
+    def judge(self, day: int, was_on: bool) -> Verdict | None:
+        asked = {line.name: self._ask(line, day, was_on=was_on) for line in self._lines}
+        said = {name: one for name, one in asked.items() if one is not None}
+        names = [name for name, one in said.items() if one.speaks]
+        if not names:
+            return None
+        measures = self._measures(day) | _interval(said)
+        return Verdict(UNSAID, self._sureness(names, measures), measures=_sorted(measures))
+
+    def _ask(self, line: _Line, day: int, *, was_on: bool) -> _Said | None:
+        """What the line says; None without enough days, or where it is clear of its limit."""
+        start, first, end = self._ends(line, day)
+        if end - first < self._condition.min_days:
+            return None
+        x = line.day[first:end].astype(np.float64)
+        y = line.value[first:end]
+        worst = -math.inf if was_on else self._worst(x, y)
+        if worst > line.ceiling:
+            return None
+        limit = self._limit(line, start, end, day)
+        return None if worst > limit.value else self._judged(x, y, day, limit, was_on=was_on)
+
+    def _ends(self, line: _Line, day: int) -> tuple[int, int, int]:
+        """Where in the line the lookback begins, the window begins, and both end."""
+        condition = self._condition
+        oldest = max(day - condition.lookback // DAY, self._renewed_before(day)) + 1
+        newest = max(oldest, day - condition.window // DAY + 1)
+        start, first, end = np.searchsorted(line.day, (oldest, newest, day + 1)).tolist()
+        return start, first, end
+
+    def _worst(self, x: Floats, y: Floats) -> float:
+        """Where a rough and ungenerous forecast ends: above the limit, nothing more is asked."""
+        falling = max(0.0, -halves_slope(x, y))
+        return median(y[-_RECENT_N:]) - _ROUGH_SLACK * falling * (self._condition.horizon / DAY)
+
+    def _renewed_before(self, day: int) -> int:
+        """The last day before this one on which the battery was replaced or mended; else 0."""
+        return max((renewed for renewed in self._renewed_days if renewed < day), default=0)
+
+    def _judged(self, x: Floats, y: Floats, day: int, limit: _Limit, *, was_on: bool) -> _Said:
+        """Judged upside down, as the line falls to its limit."""
+        if _is_below(y, limit):
+            return _Said(speaks=True, when=Crossing(0, 0, 0))
+        line = theil_sen(x, -y, self._condition.confidence)
+        line = line._replace(middle_sd=math.hypot(line.middle_sd, limit.sd))
+        when = crossing(line, -limit.value, day, _REACH_D)
+        horizon = self._condition.horizon / DAY
+        is_coming = line.is_rising and when.best <= horizon
+        stays = was_on and when.best <= horizon * _LET_GO
+        return _Said(is_coming or stays or line.is_above(-limit.value, day), when)
+
+    def _limit(self, line: _Line, start: int, end: int, day: int) -> _Limit:
+        if line.name == "load":
+            return _Limit(self._condition.load_limit_v, 0.0)
+        return max(self._worn(line.value[start:end]), self._needed(day))
+
+    def _worn(self, whole: Floats) -> _Limit:
+        """A share of the best fortnight of driving within the lookback."""
+        block_n = max(1, len(whole) // _BLOCK_N)
+        size = min(len(whole), _BLOCK_N)
+        blocks = whole[len(whole) - block_n * size :].reshape(block_n, size)
+        best = int(np.partition(blocks, size // 2, axis=1)[:, size // 2].argmax())
+        middle, sd = centre(blocks[best])
+        return _Limit(self._condition.worn_share * middle, self._condition.worn_share * sd)
+
+    def _needed(self, day: int) -> _Limit:
+        """What the user drives on most days, and the reserve."""
+        usual = self._usual(day)
+        reserve = self._condition.reserve
+        return _Limit(reserve * usual.value, reserve * usual.sd)
+
+    def _usual(self, day: int) -> _Limit:
+        """The distance that most days stay within, with the spread of that quantile's rank."""
+        assert self._distance is not None
+        days, driven = self._distance
+        first, end = np.searchsorted(days, (day - self._condition.window // DAY + 1, day + 1))
+        part = np.sort(driven[first:end])
+        n, share = len(part), self._condition.usual_share
+        spread = math.sqrt(share * (1 - share) / n)
+        low, mid, high = (
+            float(part[min(n - 1, int(n * max(0.0, at)))])
+            for at in (share - spread, share, share + spread)
+        )
+        return _Limit(mid, (high - low) / 2)
+
+    def _measures(self, day: int) -> dict[str, float]:
+        """What there is to say of the day, whichever line spoke."""
+        measures: dict[str, float] = {}
+        for line in self._lines:
+            start, first, end = self._ends(line, day)
+            if first == end:
+                continue
+            recent = median(line.value[first:end][-_RECENT_N:])
+            measures["range_m" if line.name == "range" else "load_v"] = recent
+            if line.name == "range":
+                worn = self._worn(line.value[start:end]).value
+                measures["best_range_m"] = worn / self._condition.worn_share
+                measures["usual_daily_m"] = self._usual(day).value
+                measures["needed_range_m"] = self._limit(line, start, end, day).value
+        self._add_counts(day, measures)
+        return measures
+
+    def _add_counts(self, day: int, measures: dict[str, float]) -> None:
+        since = max(day - self._condition.window // DAY, self._renewed_before(day))
+        if (deep := _risen(self._days.get(_DEEP), since, day)) is not None:
+            measures["deep_discharge_n"] = deep
+        now = _risen(self._days.get(_CHARGES), day - 30, day)
+        before = _risen(self._days.get(_CHARGES), day - 60, day - 30)
+        if now is not None and before is not None:
+            measures["charges_30d_n"], measures["charges_30d_before_n"] = now, before
+        voltage = self._days.get(_VOLTAGE)
+        if voltage is not None:
+            part = voltage.upto(day, 14)
+            if len(part):
+                measures["sag_v"] = median(part.high - part.low)
+
+    def _sureness(self, names: list[str], measures: Mapping[str, float]) -> float:
+        signs = list(names)
+        if measures.get("deep_discharge_n", 0) >= self._condition.deep_n:
+            signs.append("deep")
+        if measures.get("charges_30d_n", 0) >= 1.3 * measures.get("charges_30d_before_n", math.inf):
+            signs.append("charges")
+        doubt = math.prod(1 - _WEIGHTS[sign] for sign in signs)
+        alone = _ALONE if len(self._lines) > len(names) else 1.0
+        return round((1 - doubt) * alone, 3)
+
+
+def _distances(odometer: DaySeries | None) -> tuple[Days, Floats] | None:
+    """How far each day went; a day on which the counter was set back is left out."""
+    if odometer is None:
+        return None
+    sound = odometer.last >= odometer.high
+    return odometer.day[sound], (odometer.high - odometer.low)[sound]
+
+
+def _is_below(y: Floats, limit: _Limit) -> bool:
+    """True if the last days alone are below the limit beyond doubt: a battery can die fast."""
+    middle, sd = centre(y[-_RECENT_N:])
+    return limit.value - middle > BEYOND_DOUBT * math.hypot(sd, limit.sd)
+
+
+def _risen(series: DaySeries | None, after_day: int, day: int) -> float | None:
+    """How much a counter rose after one day until another; None if nothing is known."""
+    if series is None:
+        return None
+    part = series.upto(day, day - after_day + 1)
+    return float(rises(part.last).sum()) if len(part) > 1 else None
+
+
+def _interval(said: Mapping[str, _Said]) -> dict[str, float]:
+    """From the earliest to the latest at which the first of the lines ends: one is enough."""
+    speaking = [one.when for one in said.values() if one.speaks]
+    return {
+        "earliest_d": min(when.earliest for when in speaking),
+        "best_d": min(when.best for when in speaking),
+        "latest_d": min(float(_REACH_D), *(when.latest for when in speaking)),
+    }
+
+
+def _sorted(measures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
+    return tuple(sorted((name, float(value)) for name, value in measures.items()))
+
+
+def _worded(rule: Rule, facts: Facts, finding: Finding, window: timedelta) -> Finding:
+    day = day_of(finding.last_at) - 1
+    measures = finding.measures
+    colder_c = _colder(facts.days.get(_AMBIENT), day, window // DAY)
+    is_chilled = colder_c is not None and colder_c >= _COLD_C
+    return replace(
+        finding,
+        said=Said(
+            _title(measures, day),
+            _happened(measures, is_chilled=is_chilled),
+            rule.asks.action or _ACTION,
+            _user(measures, day),
+        ),
+        confidence=round(finding.confidence * (_CHILL_WEIGHT if is_chilled else 1.0), 3),
+        points=_points(facts, day, window),
+        ruled_out=_ruled_out(measures, colder_c),
+    )
+
+
+def _points(facts: Facts, day: int, window: timedelta) -> list[Point]:
+    voltage = facts.days.get(_VOLTAGE)
+    if voltage is None:
+        return []
+    part = voltage.upto(day, window // DAY)
+    return [
+        Point(day_starts_at(int(part.day[i])), _VOLTAGE, float(part.low[i]))
+        for i in spread_out(0, len(part))
+    ]
+
+
+def _colder(ambient: DaySeries | None, day: int, window_d: int) -> float | None:
+    """By how much the last fortnight was colder than the first of the window."""
+    if ambient is None:
+        return None
+    part = ambient.upto(day, window_d)
+    if len(part) < 28:
+        return None
+    return float(part.mean[:14].mean() - part.mean[-14:].mean())
+
+
+def _ruled_out(measures: Mapping[str, float], colder_c: float | None) -> tuple[Both, ...]:
+    found = []
+    if colder_c is not None and colder_c < _COLD_C:
+        found.append(
+            Both(
+                "Kyla: det är inte mycket kallare omkring hjälpmedlet än i början av perioden.",
+                "Cold: it is not much colder around the device than when the period began.",
+            )
+        )
+    if measures.get("charges_30d_n", 0) >= 4:
+        times = number(measures["charges_30d_n"])
+        found.append(
+            Both(
+                f"Laddaren: batteriet har laddats {times.sv} gånger de senaste 30 dygnen.",
+                f"The charger: the battery was charged {times.en} times in the last 30 days.",
+            )
+        )
+    return tuple(found)
+
+
+def _title(measures: Mapping[str, float], day: int) -> Both:
+    if measures["latest_d"] > 0:
+        until = _until(measures, day)
+        return Both(
+            f"Batteriet räcker troligen {until.sv}", f"The battery will probably last {until.en}"
+        )
+    usual = measures.get("usual_daily_m", 0.0)
+    if usual > 0 and measures["range_m"] < measures["needed_range_m"]:
+        km = quantity(_ODOMETER, usual)
+        return Both(
+            f"Batteriet klarar inte den vanliga dagssträckan, {km.sv}, med marginal",
+            f"The battery cannot manage the usual daily distance, {km.en}, with a margin",
+        )
+    return Both("Batteriet behöver bytas", "The battery needs to be replaced")
+
+
+def _until(measures: Mapping[str, float], day: int) -> Both:
+    today = date.fromordinal(day)
+    first = today + timedelta(days=measures["earliest_d"])
+    last = today + timedelta(days=measures["latest_d"])
+    if measures["latest_d"] >= _REACH_D:
+        month = months(first, first, today)
+        return Both(f"åtminstone till {month.sv}", f"at least until {month.en}")
+    span = months(first, last, today)
+    return Both(f"till {span.sv}", f"until {span.en}")
+
+
+def _happened(measures: Mapping[str, float], *, is_chilled: bool) -> Both:
+    parts = [part for part in (_on_range(measures), _on_load(measures), _on_deep(measures)) if part]
+    if is_chilled:
+        parts.append(
+            Both(
+                "Det har blivit mycket kallare omkring hjälpmedlet; det kan vara en del av skälet.",
+                "It has become much colder around the device, which may be part of the reason.",
+            )
+        )
+    return Both(" ".join(part.sv for part in parts), " ".join(part.en for part in parts))
+
+
+def _on_range(measures: Mapping[str, float]) -> Both | None:
+    if "range_m" not in measures:
+        return None
+    names = ("range_m", "best_range_m", "usual_daily_m", "needed_range_m")
+    now, best, usual, needed = (quantity(_ODOMETER, measures[name]) for name in names)
+    return Both(
+        f"En full laddning räcker nu till {now.sv}, mot {best.sv} som bäst. "
+        f"Den vanliga dagssträckan är {usual.sv}; gränsen är {needed.sv}.",
+        f"A full charge now lasts for {now.en}, against {best.en} at its best. "
+        f"The usual daily distance is {usual.en}; the limit is {needed.en}.",
+    )
+
+
+def _on_load(measures: Mapping[str, float]) -> Both | None:
+    if "load_v" not in measures:
+        return None
+    low = quantity(_VOLTAGE, measures["load_v"])
+    sag = quantity(_VOLTAGE, measures.get("sag_v", 0.0))
+    return Both(
+        f"Spänningen går ner till {low.sv} under körning, {sag.sv} under dygnets högsta.",
+        f"The voltage falls to {low.en} while driving, {sag.en} below the day's highest.",
+    )
+
+
+def _on_deep(measures: Mapping[str, float]) -> Both | None:
+    times = round(measures.get("deep_discharge_n", 0.0))
+    if times < 1:
+        return None
+    said = counted(times, "djupurladdning", "djupurladdningar", "deep discharge")
+    return Both(f"{said.sv} under perioden.", f"{said.en} in the period.")
+
+
+_ACTION: Final = Both(
+    "Mät kapaciteten på båda batterierna och byt dem som ett par. Kontrollera laddaren.",
+    "Measure the capacity of both batteries and replace them as a pair. Check the charger.",
+)
+
+
+def _user(measures: Mapping[str, float], day: int) -> Both:
+    if measures["latest_d"] <= 0:
+        return Both(
+            "Batteriet är slitet och räcker kanske inte till din vanliga dag. Ladda varje natt och "
+            "planera för kortare sträckor. Ett ärende är skapat, och en tekniker hör av sig.",
+            "The battery is worn and may not last for your usual day. Charge it every night and "
+            "plan for shorter trips. A ticket has been created, and a technician will contact you.",
+        )
+    until = _until(measures, day)
+    return Both(
+        f"Batteriet börjar bli slitet. Det räcker troligen {until.sv}. Du kan använda hjälpmedlet "
+        "som vanligt. En tekniker hör av sig om ett byte i god tid.",
+        f"The battery is wearing out. It will probably last {until.en}. You can use the device "
+        "as usual. A technician will contact you about a replacement in good time.",
+    )
+
+
+def _build(values: Mapping[str, Any]) -> BatteryEndOfLife:
+    if values["window"] > values["lookback"]:
+        raise ParameterError("window is longer than lookback", "Lower window or raise lookback")
+    if values["min_days"] > values["window"] // DAY:
+        problem = f"{values['min_days']} days do not fit in a window of {values['window'] // DAY}"
+        raise ParameterError(problem, "Lower min_days or widen window")
+    names = BatteryEndOfLife.__dataclass_fields__.keys() - {"load_limit_v"}
+    given = {name: values[name] for name in names}
+    return BatteryEndOfLife(load_limit_v=values["load_limit"], **given)
+
+
+KIND: Final = Kind(
+    name="battery_end_of_life",
+    purpose=(
+        "A date interval for the end of a battery, from range per charge and voltage under load, "
+        "supported by deep discharges and more frequent charging. What is not reported lowers the "
+        "confidence."
+    ),
+    source=(
+        "Lines and intervals: Theil 1950, Sen 1968; crossing as in Fieller 1954, J. R. Stat. Soc. "
+        "B 16; rank interval of a quantile as in Conover 1999. Replacement at a share of the best "
+        "capacity: stationary practice replaces at 80 % of rating (IEEE 450), a wheelchair goes "
+        "on for longer. Share, reserve, weights: ours, without a source; to be tuned on recorded "
+        "fleets."
+    ),
+    parameters=(
+        MetricName("voltage", "The pack's voltage; gives the load limit its unit.", _VOLTAGE),
+        Value("load_limit", "Voltage under load that is the end.", 21.0, of="voltage"),
+        Number("worn_share", "Share of its own best range at which it is worn out.", 0.6),
+        Number("reserve", "How much of the usual distance it must manage.", 1.2, low=1, high=3),
+        Number("usual_share", "Share of days that the usual distance covers.", 0.8, low=0.5),
+        Duration("window", "How far back the lines look.", 90 * DAY, low=21 * DAY, high=365 * DAY),
+        Duration("lookback", "How far back its best is looked for.", 180 * DAY, low=30 * DAY),
+        Whole("min_days", "How many days must have evidence.", 21, low=10, high=180),
+        Duration("horizon", "How far ahead the lines look.", 90 * DAY, high=365 * DAY),
+        Whole("deep_n", "Deep discharges within the window that count as a sign.", 3, low=1),
+        Number("confidence", "How sure the interval is.", 0.8, low=0.5, high=0.99),
+    ),
+    build=_build,
+)

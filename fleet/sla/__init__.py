@@ -1,0 +1,1 @@
+"""Deadlines by agreement: the working calendar, the policies, and how time is counted. Pure."""
