@@ -33,6 +33,7 @@ _From = Annotated[AwareDatetime | None, Field(alias="from", description="RFC 333
 _To = Annotated[AwareDatetime | None, Field(description="RFC 3339; exclusive.")]
 
 Wanted = Literal["open", "ended"] | TicketState
+Sort = Literal["severity", "due"]
 
 
 class _Asked(BaseModel):
@@ -67,6 +68,19 @@ class TicketsAsked(_Asked):
     state: Wanted = Field("open", description="`open` and `ended` are groups of states.")
     device: _OfDevice = None
     severity: Severity | None = None
+    sort: Sort = Field(
+        "severity", description="Of open tickets: the worst first, or the first deadline first."
+    )
+    cursor: _Cursor = None
+    limit: _Limit = 50
+
+
+class FindingsAsked(_Asked):
+    device: _OfDevice = None
+    rule: str | None = Field(
+        None, pattern=r"^[a-z0-9._-]{1,40}$", description="Only of this rule."
+    )
+    open: bool | None = Field(None, description="Only those that hold, or that have ended.")
     cursor: _Cursor = None
     limit: _Limit = 50
 

@@ -21,6 +21,7 @@ TicketState = Literal[
 ]
 OrderKind = Literal["AU", "akut AU", "FU", "support", "supplier"]
 FaultState = Literal["raised", "cleared", "logged"]
+ClockName = Literal["start", "finish"]
 ClockWord = Literal["synced", "drifting", "corrected", "received"]
 CLOCK_WORDS: tuple[ClockWord, ...] = ("synced", "drifting", "corrected", "received")
 
@@ -129,17 +130,46 @@ class FaultPage(Out):
     next_cursor: str | None
 
 
+class BothOut(Out):
+    """One text in both languages."""
+
+    sv: str
+    en: str
+
+
+class ClockOut(Out):
+    """One deadline. While a ticket waits the deadline stands still, and moves when it resumes."""
+
+    due_at: Instant
+    stopped_at: Instant | None = Field(description="When what was promised was done.")
+    is_breached: bool = Field(description="Missed, whether or not it was done later.")
+    is_paused: bool
+
+
+class DueOut(Out):
+    """The deadlines of a ticket; None where the agreement promises nothing."""
+
+    binding: ClockName | None = Field(description="The first of those that still run.")
+    start_by: ClockOut | None
+    finish_by: ClockOut | None
+
+
 class TicketOut(Out):
+    """A ticket. What belongs to a device is None where `subject` is a group of devices."""
+
     ticket_no: int
-    device_id: str
+    subject: str = Field(description="`device`, or the group that it is about.")
+    device_id: str | None
     individual_no: str | None
-    model_id: str
-    device_class: DeviceClass | str
-    maker: str
-    model_name: str
+    model_id: str | None
+    device_class: DeviceClass | str | None
+    maker: str | None
+    model_name: str | None
     centre_name: str | None
+    member_n: int | None = Field(description="Devices that a group's ticket speaks for.")
     cause: str
     state: TicketState
+    state_at: Instant
     order_kind: OrderKind
     severity: Severity
     usability: Usability
@@ -147,10 +177,32 @@ class TicketOut(Out):
     component: str
     title_sv: str
     title_en: str
+    user_sv: str = Field(description="Plain words for whoever uses the device.")
+    user_en: str
     started_at: Instant = Field(description="When the fault began.")
     known_at: Instant = Field(description="When we knew; deadlines count from here.")
     updated_at: Instant
+    is_active: bool = Field(description="The fault lasts.")
     version: int
+    rule_id: str | None
+    rule_version: int | None
+    confidence: float = Field(description="From 0 to 1.")
+    due: DueOut
+    urgent_because: list[str] = Field(description="Why `akut AU` is proposed; empty: it is not.")
+    urgent_answer: Literal["confirmed", "declined"] | None
+    assignee: str | None
+    waiting_reason: str | None
+    outcome: str | None
+    outcome_part: str | None
+    outcome_minutes: int | None
+    replaces_no: int | None = Field(description="The void ticket of another order kind.")
+    replaced_by_no: int | None
+    repeats_no: int | None = Field(description="The repair that this one follows too soon.")
+    repeated_by_no: int | None
+    incident_no: int | None = Field(description="The group's ticket that speaks for this one.")
+    policy_id: str | None
+    policy_version: int | None
+    policy_clause: str | None
 
 
 class TicketPage(Out):
@@ -183,14 +235,167 @@ class TicketEventOut(Out):
     detail: dict[str, Any]
 
 
+class SaidOut(Out):
+    """A finding in words; empty where its rule says nothing."""
+
+    title: BothOut
+    happened: BothOut
+    action: BothOut
+    user: BothOut
+
+
+class FindingOut(Out):
+    """What a rule concluded about a device, or about a group. `ended_at` None: it still holds."""
+
+    finding_no: int
+    device_id: str | None
+    subject: str
+    rule_id: str
+    rule_version: int
+    about: str = Field(description="What of the device: a code, a metric, `contact`.")
+    cause: str
+    need: str
+    severity: Severity
+    usability: Usability
+    fixer: Fixer
+    component: str
+    started_at: Instant
+    last_at: Instant
+    ended_at: Instant | None
+    known_at: Instant
+    occurrence_n: int
+    confidence: float
+    said: SaidOut
+    measures: dict[str, float] = Field(description="Numbers by name, with the unit last.")
+    ruled_out: list[BothOut]
+
+
+class FindingPage(Out):
+    items: list[FindingOut]
+    next_cursor: str | None
+
+
+class FindingPointOut(Out):
+    at: Instant
+    metric: str
+    value: float
+
+
+class WholeFindingOut(FindingOut):
+    """A finding with the values it rests on, in stored units; at most 200."""
+
+    points: list[FindingPointOut]
+
+
+class MemberOut(Out):
+    """A device that a group's ticket speaks for, and the single ticket it took over."""
+
+    device_id: str
+    individual_no: str | None
+    maker: str
+    model_name: str
+    centre_name: str | None
+    is_contacted_first: bool
+    finding_no: int
+    started_at: Instant
+    ended_at: Instant | None
+    ticket_no: int | None
+
+
+class SimilarCaseOut(Out):
+    """A past ticket of the same cause. `said` is in the technician's own words."""
+
+    ticket_no: int
+    device_id: str | None
+    model_id: str | None
+    is_same_model: bool
+    title_sv: str
+    title_en: str
+    outcome: str
+    part: str | None
+    minutes: int | None
+    ended_at: Instant
+    said: str | None
+
+
+class SimilarCasesOut(Out):
+    """The nearest cases, and over all of them how they ended and which parts were replaced."""
+
+    cases: list[SimilarCaseOut]
+    by_outcome: dict[str, int]
+    by_part: dict[str, int]
+
+
 class WholeTicketOut(TicketOut):
-    """A ticket with everything it rests on. `faults` are the newest 200."""
+    """A ticket with everything it rests on. `faults` are the newest 200, findings the newest 50.
+
+    `members` are the first 100 of a group's ticket, of `member_n`.
+    """
 
     body_sv: str
     body_en: str
+    findings: list[WholeFindingOut]
+    members: list[MemberOut]
     episodes: list[EpisodeOut]
     faults: list[FaultOut]
+    similar: SimilarCasesOut
     events: list[TicketEventOut]
+
+
+class PolicyOut(Out):
+    """The version of the agreement that a ticket is counted by."""
+
+    id: str
+    version: int
+    agreement: str
+    source_title: str
+    source_url: str
+
+
+class LineOut(Out):
+    """One stretch of time, and how much of the promise it counts as."""
+
+    from_at: Instant
+    until_at: Instant
+    counted: float
+    why: str
+    sv: str
+    en: str
+
+
+class PromiseOut(Out):
+    """What the agreement says. `is_ours`: it does not say it, the default is ours."""
+
+    within: int
+    unit: Literal["working_days", "working_hours"]
+    clause: str
+    target_share: float | None
+    is_ours: bool
+
+
+class ClockAccountOut(ClockOut):
+    """One deadline and how it came about: `lines` follow each other without a gap.
+
+    A wait that lasts is counted as if it ended now. None and empty where this release does not
+    have the agreement's version.
+    """
+
+    clock: ClockName
+    notify_at: Instant
+    notified_at: Instant | None
+    breached_at: Instant | None
+    promise: PromiseOut | None
+    lines: list[LineOut]
+
+
+class DeadlinesOut(Out):
+    """All there is to say about the deadlines of one ticket."""
+
+    ticket_no: int
+    known_at: Instant = Field(description="The deadlines count from here.")
+    policy: PolicyOut | None
+    waits_for: str | None
+    clocks: list[ClockAccountOut]
 
 
 class EquationOut(Out):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlencode
 
 from fastapi import Request
@@ -16,6 +16,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api import typography
 from api.texts import text, text_or_raw
+from fleet.ticket_actions import OUTCOME_LABELS, VOID_REASON_LABELS
 from fleet.words import (
     COMPONENT_LABELS,
     DEVICE_CLASS_LABELS,
@@ -24,6 +25,10 @@ from fleet.words import (
     USABILITY_LABELS,
     Lang,
 )
+from storage.lending import BASIC_NEED_LABELS
+
+_HIGH_FROM: Final = 0.8
+_MEDIUM_FROM: Final = 0.5
 
 _WORDS: Final[Mapping[str, Mapping[Lang, Mapping[Any, str]]]] = {
     "severity": SEVERITY_LABELS,
@@ -31,6 +36,9 @@ _WORDS: Final[Mapping[str, Mapping[Lang, Mapping[Any, str]]]] = {
     "fixer": FIXER_LABELS,
     "component": COMPONENT_LABELS,
     "device_class": DEVICE_CLASS_LABELS,
+    "outcome": OUTCOME_LABELS,
+    "void": VOID_REASON_LABELS,
+    "need": BASIC_NEED_LABELS,
 }
 
 
@@ -51,6 +59,16 @@ _templates: Final = Environment(
 )
 
 
+class Both(Protocol):
+    """Anything with a text in each language."""
+
+    @property
+    def sv(self) -> str: ...
+
+    @property
+    def en(self) -> str: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Say:
     """One page's voice. `is_chosen` when the address itself names the language."""
@@ -66,15 +84,35 @@ class Say:
 
     def word(self, kind: str, value: str) -> str:
         """A word of the domain, lower case; the value itself when it has no word yet."""
-        if kind in _WORDS:
-            return _WORDS[kind][self.lang].get(value, value)
+        if kind in _WORDS and value in _WORDS[kind][self.lang]:
+            return _WORDS[kind][self.lang][value]
         return text_or_raw(kind, value, self.lang)
+
+    def both(self, texts: Both) -> str:
+        return texts.sv if self.lang == "sv" else texts.en
 
     def cap(self, words: str) -> str:
         return words[:1].upper() + words[1:]
 
     def when(self, at: datetime) -> str:
         return typography.when(at, self.lang, self.now)
+
+    def when_due(self, at: datetime) -> str:
+        """`i dag kl. 14`, or the day and time."""
+        return typography.when_due(at, self.lang, self.now)
+
+    def instant(self, at: datetime) -> str:
+        """An instant as an address carries it, to the minute."""
+        return f"{at.astimezone(UTC):%Y-%m-%dT%H:%MZ}"
+
+    def confidence(self, share: float) -> str:
+        """`hög (92 %)`: in words first, so that a number is not taken for a measurement."""
+        level = "high" if share >= _HIGH_FROM else "medium" if share >= _MEDIUM_FROM else "low"
+        percent = f"{self.n(round(share * 100))}{typography.HARD_SPACE}%"
+        return self.t(f"confidence.{level}", share=percent)
+
+    def minutes(self, amount: float) -> str:
+        return f"{self.n(amount)}{typography.HARD_SPACE}min"
 
     def ago(self, at: datetime) -> str:
         return typography.length(self.now - at, self.lang)

@@ -74,3 +74,27 @@ def length(time: timedelta, lang: Lang) -> str:
         if count:
             return f"{number(count, lang)}{HARD_SPACE}{one if count == 1 else many}"
     return f"0{HARD_SPACE}min"
+
+
+def days(amount: float, lang: Lang) -> str:
+    """`12 dygn`, rounded to whole days."""
+    count = round(amount)
+    word = "dygn" if lang == "sv" else "day" if count == 1 else "days"
+    return f"{number(count, lang)}{HARD_SPACE}{word}"
+
+
+def when_due(at: datetime, lang: Lang, now: datetime) -> str:
+    """`i dag kl. 14`, `i morgon kl. 14.30`, else the day and time."""
+    away = (local(at).date() - local(now).date()).days
+    if away not in _NEAR[lang]:
+        return when(at, lang, now)
+    here = local(at)
+    if lang == "sv":
+        return f"{_NEAR[lang][away]} kl.{HARD_SPACE}{here:%H}{f'.{here:%M}' if here.minute else ''}"
+    return f"{_NEAR[lang][away]} at{HARD_SPACE}{here:%H:%M}"
+
+
+_NEAR: Final[dict[Lang, dict[int, str]]] = {
+    "sv": {-1: "i går", 0: "i dag", 1: "i morgon"},
+    "en": {-1: "yesterday", 0: "today", 1: "tomorrow"},
+}

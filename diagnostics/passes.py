@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
 
-from fleet.rules.kinds.silence import next_check_at
-
 from diagnostics.examination import Examined, examine
 from diagnostics.recovery import verify_repairs
 from diagnostics.writing import write_tickets
 from diagnostics.written import Written
 from fleet.episodes import Episode, Stored, fold, reconcile
 from fleet.rules.engine import Rulebook
+from fleet.rules.kinds.silence import next_check_at
 from storage import diagnosis, findings
 from storage.connection import Connection
 from storage.diagnosis import EpisodeChanges, FaultHistory, FaultKey, InboxRow
@@ -56,7 +55,7 @@ def diagnose(
     histories = diagnosis.histories(conn, taken)
     episodes = _fold_and_save(conn, histories)
     examined = examine(conn, book, book.on_events, _begins(histories), now)
-    written = write_tickets(conn, examined, now)
+    written = write_tickets(conn, book, examined, now)
     held_until = examined.held_until
     diagnosis.finish_inbox(conn, taken, held_until)
     return PassResult(
@@ -81,7 +80,7 @@ def work_agenda(conn: Connection, book: Rulebook, now: datetime, limit: int) -> 
         return PassResult()
     diagnosis.lock_devices(conn, due)
     examined = examine(conn, book, book.on_device, due, now)
-    written = write_tickets(conn, examined, now)
+    written = write_tickets(conn, book, examined, now)
     verify_repairs(conn, book, examined.facts, now, written)
     findings.put_agenda(conn, _again(book, examined, now))
     return _result(due, examined, written)

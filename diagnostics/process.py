@@ -19,6 +19,7 @@ import structlog
 from prometheus_client import Counter, Gauge, Histogram
 
 from diagnostics import deadlines
+from diagnostics.groups import judge_fleets, void_over_groups
 from diagnostics.passes import PassResult, diagnose, work_agenda
 from diagnostics.rulebook import Rules
 from fleet.faults import load_catalogue
@@ -273,7 +274,7 @@ class _AgendaLoop(_Loop):
 
     def step(self, conn: Connection) -> float:
         now = datetime.now(UTC)
-        findings.release_members(conn, now)
+        self._look_at_groups(conn, now)
         try:
             result = work_agenda(conn, self._rules.book(conn), now, self._batch)
         except LostRaceError:
@@ -291,6 +292,16 @@ class _AgendaLoop(_Loop):
         self._batch = min(self._settings.agenda_batch, self._batch * 2)
         self._report(conn, result, now)
         return 0.0 if result.taken_n else self._settings.agenda_poll_s
+
+    def _look_at_groups(self, conn: Connection, now: datetime) -> None:
+        """What is about many devices: ended incidents, and each fleet once a day."""
+        void_over_groups(conn, now)
+        findings.release_members(conn, now)
+        judged = judge_fleets(conn, self._rules.book(conn), now)
+        conn.commit()
+        if judged is not None:
+            TICKETS.labels("opened").inc(len(judged.opened))
+            TICKETS.labels("changed").inc(len(judged.changed))
 
     def _contain(self, conn: Connection, now: datetime) -> None:
         conn.rollback()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from fleet.rules.kinds.recovery import RepairVerdict, judge_repair
+from fleet.rules.kinds.recovery import NotHealthyAfter, RepairVerdict, judge_repair
 
 from diagnostics.written import Written, save_written
 from fleet.rules.engine import Rulebook
@@ -44,7 +44,7 @@ def verify_repairs(
 
 
 def _healthy(rule: Rule, facts: Facts, repair: Repair) -> RepairVerdict | None:
-    if rule.kind != "not_healthy_after" or not rule.covers(facts.device):
+    if not isinstance(rule.condition, NotHealthyAfter) or not rule.covers(facts.device):
         return None
     verdict = judge_repair(rule.condition, repair, facts)
     return verdict if verdict.word == "healthy" else None

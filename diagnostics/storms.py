@@ -12,7 +12,6 @@ from diagnostics.written import Written
 from fleet.drafts import draft_incident
 from fleet.rules.findings import Finding
 from fleet.rules.storms import STORM_DEVICES, STORM_WITHIN, Member, StormKey, may_storm
-from fleet.ticket_states import State
 from storage import deadlines, findings, lending, raising
 from storage.connection import Connection
 from storage.facts import profiles
@@ -81,8 +80,7 @@ class Storms:
         number = self._incident(storm, lead, members, written)
         findings.link_findings(self._conn, [(number, finding_no) for finding_no in members])
         singles = findings.singles_of(self._conn, list(members))
-        if singles:
-            self._take_over(number, singles, written)
+        written.take_over(self._conn, number, singles, self._now)
 
     def _incident(
         self, storm: StormKey, lead: Finding, members: Mapping[int, int], written: Written
@@ -117,16 +115,6 @@ class Storms:
         known = profiles(self._conn, devices)
         needs = lending.current_needs(self._conn, devices)
         return [Member(known[no], lead, needs.get(no, frozenset())) for no in sorted(devices)]
-
-    def _take_over(self, number: int, singles: Sequence[int], written: Written) -> None:
-        raising.void_singles(self._conn, singles, number, self._now)
-        for ticket_no in singles:
-            deadlines.moved(self._conn, ticket_no, State.NEW, State.VOID, self._now)
-            detail = {"reason": "part_of_incident", "incident": number}
-            written.events.append(TicketEvent(ticket_no, "voided", detail))
-            written.deliver(
-                ticket_no, "ticket.changed", {"state": State.VOID, "events": ["voided"], **detail}
-            )
 
 
 def _lead(opening: Opening) -> Finding | None:

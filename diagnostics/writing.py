@@ -8,9 +8,11 @@ from typing import Any
 
 from diagnostics.examination import Examined
 from diagnostics.judgement import Change, Opening, Owner, judge_new, judge_open
+from diagnostics.outages import Outages
 from diagnostics.storms import Storms
 from diagnostics.written import Written, save_written
 from fleet.drafts import Draft
+from fleet.rules.engine import Rulebook
 from fleet.rules.facts import DeviceProfile
 from fleet.ticket_states import State
 from storage import deadlines, lending, raising, tickets
@@ -26,18 +28,19 @@ from storage.raising import (
 )
 
 
-def write_tickets(conn: Connection, examined: Examined, now: datetime) -> Written:
+def write_tickets(conn: Connection, book: Rulebook, examined: Examined, now: datetime) -> Written:
     """Open and change what the examined devices' tickets are to say.
 
     Raises:
         LostRaceError: somebody else opened one of the tickets; roll back and take them again.
     """
-    return _Pass(conn, examined, now).write()
+    return _Pass(conn, book, examined, now).write()
 
 
 class _Pass:
-    def __init__(self, conn: Connection, examined: Examined, now: datetime) -> None:
+    def __init__(self, conn: Connection, book: Rulebook, examined: Examined, now: datetime) -> None:
         self._conn = conn
+        self._book = book
         self._examined = examined
         self._now = now
         self._written = Written()
@@ -50,15 +53,19 @@ class _Pass:
             open_tickets = raising.open_tickets(self._conn, keys)
             replaced = self._change(open_tickets)
             openings = self._judge_new(key for key in keys if key not in open_tickets)
-            openings = Storms(self._conn, examined, self._needs, self._now).hold(
-                openings, self._written
-            )
+            openings = self._without_incidents(openings)
             self._save_changes()
             self._open(openings, {})
             self._open(replaced, {key: open_tickets[key].ticket_no for key in replaced})
             self._save_links()
         self._tell_care()
         return self._written
+
+    def _without_incidents(self, openings: Mapping[TicketKey, Opening]) -> dict[TicketKey, Opening]:
+        """The openings that no storm and no outage holds."""
+        storms = Storms(self._conn, self._examined, self._needs, self._now)
+        outages = Outages(self._conn, self._book, self._examined, self._now)
+        return outages.hold(storms.hold(openings, self._written), self._written)
 
     def _owner(self, device_no: int) -> Owner:
         device_class = self._examined.facts[device_no].device.device_class

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
 from fleet.rules.findings import Finding
 from fleet.ticket_states import State
-from storage import raising
+from storage import deadlines, raising
 from storage.connection import Connection
 from storage.findings import link_findings
 from storage.raising import ChangedTicket, Delivery, TicketEvent
@@ -40,6 +40,20 @@ class Written:
     def deliver(self, ticket_no: int, kind: str, payload: Mapping[str, Any]) -> None:
         detail = {"ticket_no": ticket_no, **payload}
         self.deliveries.append(Delivery(f"ticket:{ticket_no}", kind, detail))
+
+    def take_over(
+        self, conn: Connection, incident_no: int, singles: Sequence[int], now: datetime
+    ) -> None:
+        """Make untouched tickets of single devices void, since an incident speaks for them."""
+        if not singles:
+            return
+        raising.void_singles(conn, singles, incident_no, now)
+        for ticket_no in singles:
+            deadlines.moved(conn, ticket_no, State.NEW, State.VOID, now)
+            detail = {"reason": "part_of_incident", "incident": incident_no}
+            self.events.append(TicketEvent(ticket_no, "voided", detail))
+            told = {"state": State.VOID, "events": ["voided"], **detail}
+            self.deliver(ticket_no, "ticket.changed", told)
 
 
 def save_written(conn: Connection, written: Written, now: datetime) -> None:

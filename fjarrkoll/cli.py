@@ -6,10 +6,10 @@ could not be used.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 import json
 import sys
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -17,6 +17,7 @@ import structlog
 import typer
 from pydantic import SecretStr
 
+from fjarrkoll.commands import lending, rules, sla, ticket
 from fjarrkoll.console import AsJson, begin, fail, show
 from fjarrkoll.settings import (
     Settings,
@@ -43,6 +44,11 @@ app.add_typer(database, name="db")
 app.add_typer(device, name="device")
 app.add_typer(catalogue, name="catalog")
 app.add_typer(ledger, name="ledger")
+app.add_typer(rules.app, name="rules")
+app.add_typer(ticket.app, name="ticket")
+app.add_typer(sla.app, name="sla")
+app.add_typer(lending.loan_app, name="loan")
+device.add_typer(lending.device_app)
 
 
 def main() -> None:

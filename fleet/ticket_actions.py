@@ -50,18 +50,31 @@ HITS: Final = frozenset({Outcome.REAL_FAULT, Outcome.PART_REPLACED, Outcome.SOLV
 
 
 class VoidReason(StrEnum):
-    """Why a ticket is not carried out. The last two are written by the system only."""
+    """Why a ticket is not carried out. `SYSTEM_REASONS` are never a person's to give."""
 
     DUPLICATE = "duplicate"
     FALSE_ALARM = "false_alarm"
     DEVICE_WITHDRAWN = "device_withdrawn"
     TEST = "test"
     HANDLED_ELSEWHERE = "handled_elsewhere"
-    REORDERED = "reordered"
+    OTHER_ORDER_KIND = "other_order_kind"
     OVER_BEFORE_KNOWN = "over_before_known"
+    NOT_IN_USE = "not_in_use"
+    EXPLAINED_BY_ANOTHER_FAULT = "explained_by_another_fault"
+    TAKEN_BACK = "taken_back"
+    PART_OF_INCIDENT = "part_of_incident"
 
 
-SYSTEM_REASONS: Final = frozenset({VoidReason.REORDERED, VoidReason.OVER_BEFORE_KNOWN})
+SYSTEM_REASONS: Final = frozenset(
+    {
+        VoidReason.OTHER_ORDER_KIND,
+        VoidReason.OVER_BEFORE_KNOWN,
+        VoidReason.NOT_IN_USE,
+        VoidReason.EXPLAINED_BY_ANOTHER_FAULT,
+        VoidReason.TAKEN_BACK,
+        VoidReason.PART_OF_INCIDENT,
+    }
+)
 
 
 class UrgentAnswer(StrEnum):
@@ -214,8 +227,8 @@ def successor(work: Work, new_kind: OrderKind) -> Work:
     answer = work.urgent_answer
     if new_kind is OrderKind.URGENT_REPAIR and work.urgent_because:
         answer = UrgentAnswer.CONFIRMED
-    urgent_because = work.urgent_because
-    return Work(State.TRIAGED, new_kind, urgent_because=urgent_because, urgent_answer=answer)
+    because = work.urgent_because
+    return Work(State.TRIAGED, new_kind, urgent_because=because, urgent_answer=answer)
 
 
 def _step(work: Work, request: Request) -> Step:
@@ -277,18 +290,30 @@ def _new_kind(request: Request) -> OrderKind | None:
     return request.new_kind if request.action is Action.REORDER else None
 
 
+_TOLD: Final[Mapping[Action, tuple[str, ...]]] = {
+    Action.TAKE: ("assignee",),
+    Action.ASSIGN: ("assignee",),
+    Action.WAIT: ("reason",),
+    Action.SOLVE: ("outcome", "part", "minutes"),
+    Action.VOID: ("reason",),
+    Action.REORDER: ("reason", "new_kind"),
+    Action.CONFIRM_URGENT: ("reason", "new_kind"),
+}
+
+
 def _told(request: Request) -> dict[str, Any]:
-    """What was said with the action, for the ticket's history. Empty things are left out."""
+    """What belongs to the action, for the ticket's history. Empty things are left out."""
     new_kind = _new_kind(request)
     told: dict[str, Any] = {
-        "reason": VoidReason.REORDERED if new_kind else request.reason,
+        "reason": VoidReason.OTHER_ORDER_KIND if new_kind else request.reason,
         "new_kind": new_kind,
         "assignee": request.who if request.action is Action.TAKE else request.assignee,
         "outcome": request.outcome,
         "part": request.part,
     }
-    words: dict[str, Any] = {key: str(value) for key, value in told.items() if value}
-    if request.minutes is not None:
+    listed = _TOLD.get(request.action, ())
+    words: dict[str, Any] = {key: str(told[key]) for key in told if key in listed and told[key]}
+    if "minutes" in listed and request.minutes is not None:
         words["minutes"] = request.minutes
     return words | ({"why": request.why} if request.why else {})
 
@@ -450,8 +475,12 @@ VOID_REASON_LABELS: Final[Labels[VoidReason]] = {
         VoidReason.DEVICE_WITHDRAWN: "hjälpmedlet är taget ur bruk",
         VoidReason.TEST: "test eller utbildning",
         VoidReason.HANDLED_ELSEWHERE: "hanteras på annat sätt",
-        VoidReason.REORDERED: "ersatt av ett ärende med annan ordertyp",
+        VoidReason.OTHER_ORDER_KIND: "ersatt av ett ärende med annan ordertyp",
         VoidReason.OVER_BEFORE_KNOWN: "felet var redan över när det blev känt",
+        VoidReason.NOT_IN_USE: "hjälpmedlet var inte hos användaren",
+        VoidReason.EXPLAINED_BY_ANOTHER_FAULT: "följd av ett annat fel",
+        VoidReason.TAKEN_BACK: "underlaget visade sig inte stämma",
+        VoidReason.PART_OF_INCIDENT: "ingår i ett gemensamt ärende för flera hjälpmedel",
     },
     "en": {
         VoidReason.DUPLICATE: "there is another ticket for it",
@@ -459,8 +488,12 @@ VOID_REASON_LABELS: Final[Labels[VoidReason]] = {
         VoidReason.DEVICE_WITHDRAWN: "the device is out of service",
         VoidReason.TEST: "test or training",
         VoidReason.HANDLED_ELSEWHERE: "handled in another way",
-        VoidReason.REORDERED: "replaced by a ticket of another order kind",
+        VoidReason.OTHER_ORDER_KIND: "replaced by a ticket of another order kind",
         VoidReason.OVER_BEFORE_KNOWN: "the fault was over before it was known",
+        VoidReason.NOT_IN_USE: "the device was not with its user",
+        VoidReason.EXPLAINED_BY_ANOTHER_FAULT: "a consequence of another fault",
+        VoidReason.TAKEN_BACK: "the evidence did not hold",
+        VoidReason.PART_OF_INCIDENT: "part of one ticket for several devices",
     },
 }
 

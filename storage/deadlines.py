@@ -182,7 +182,7 @@ def _put_clocks(conn: Connection, terms: Sequence[Terms], now: datetime) -> None
     ]
     names = ("tickets", "clocks", "due_at", "notify_at")
     columns = {name: [row[n] for row in rows] for n, name in enumerate(names)}
-    conn.execute(_SQL["put_clocks"], {**columns, "now": now})
+    conn.execute(_SQL["put_clocks"], columns)
 
 
 def _instants(terms: Terms, promise: Promise, pauses: Sequence[Pause]) -> tuple[datetime, datetime]:
@@ -224,15 +224,15 @@ def moved(  # noqa: PLR0913, PLR0917 - which ticket, from where to where, when a
         PauseRefusedError: the ticket's policy does not let it wait for `reason`.
         UnknownPolicyError: the ticket was opened by a newer release.
     """
-    if old is new:
+    if old == new:
         return
     (terms,) = _held_terms(conn, [ticket_no])
     place = {"ticket_no": ticket_no, "now": now}
     if State.WAITING in (old, new):
         conn.execute(_SQL["end_pause"], place)
-    if new is State.WAITING:
+    if new == State.WAITING:
         _begin_pause(conn, terms, reason, now)
-    if old is State.SOLVED and Clock.FINISH not in STOPS[new]:
+    if old == State.SOLVED and Clock.FINISH not in STOPS[new]:
         conn.execute(_SQL["finish_again"], {**place, "reason": SOLVED})
     if old in (State.WAITING, State.SOLVED) and terms.policy_id is not None:
         _put_clocks(conn, [terms], now)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple
 
@@ -165,6 +165,12 @@ def _columns(findings: Sequence[Finding]) -> dict[str, list[Any]]:
     columns["order_hint"] = [None if f.order is None else str(f.order) for f in findings]
     columns["detail"] = [Jsonb(_detail(finding)) for finding in findings]
     return columns
+
+
+def ended(stored: StoredFinding, at: datetime) -> StoredFinding:
+    """A finding that no longer holds."""
+    finding = stored.finding
+    return StoredFinding(stored.finding_no, replace(finding, ended_at=max(at, finding.started_at)))
 
 
 def is_same(one: Finding, other: Finding) -> bool:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 import psycopg
 from psycopg import sql
@@ -99,18 +99,34 @@ class FaultRow:
     ctx: Mapping[str, Any] | None
 
 
+class ClockState(NamedTuple):
+    """One deadline of a ticket as stored; `stopped_at` is when what was promised was done."""
+
+    due_at: datetime
+    stopped_at: datetime | None
+    breached_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class TicketRow:
+    """One ticket. What belongs to a device is None for a ticket about a group.
+
+    `member_n` is how many devices a group's ticket speaks for, None for a single device.
+    """
+
     ticket_no: int
-    device_id: str
+    device_no: int | None
+    device_id: str | None
     individual_no: str | None
-    model_id: str
-    device_class: str
-    maker: str
-    model_name: str
+    model_id: str | None
+    device_class: str | None
+    maker: str | None
+    model_name: str | None
     centre_name: str | None
+    subject: str
     cause: str
     state: str
+    state_at: datetime
     order_kind: str
     severity: str
     usability: str
@@ -118,17 +134,104 @@ class TicketRow:
     component: str
     title_sv: str
     title_en: str
+    user_sv: str
+    user_en: str
     started_at: datetime
     known_at: datetime
     updated_at: datetime
+    is_active: bool
     version: int
+    rule_id: str | None
+    rule_version: int | None
+    confidence: float
+    assignee: str | None
+    waiting_reason: str | None
+    urgent_because: list[str]
+    urgent_answer: str | None
+    outcome: str | None
+    outcome_part: str | None
+    outcome_minutes: int | None
+    replaces_no: int | None
+    repeats_no: int | None
+    incident_no: int | None
+    policy_id: str | None
+    policy_version: int | None
+    policy_clause: str | None
+    replaced_by_no: int | None
+    repeated_by_no: int | None
+    member_n: int | None
+    start_due_at: datetime | None
+    start_stopped_at: datetime | None
+    start_breached_at: datetime | None
+    finish_due_at: datetime | None
+    finish_stopped_at: datetime | None
+    finish_breached_at: datetime | None
+
+    @property
+    def start_by(self) -> ClockState | None:
+        if self.start_due_at is None:
+            return None
+        return ClockState(self.start_due_at, self.start_stopped_at, self.start_breached_at)
+
+    @property
+    def finish_by(self) -> ClockState | None:
+        if self.finish_due_at is None:
+            return None
+        return ClockState(self.finish_due_at, self.finish_stopped_at, self.finish_breached_at)
+
+    @property
+    def binding_at(self) -> datetime | None:
+        """The first deadline that still runs."""
+        clocks = (self.start_by, self.finish_by)
+        return min((c.due_at for c in clocks if c and c.stopped_at is None), default=None)
+
+
+class TicketBody(NamedTuple):
+    """The long texts of a ticket."""
+
+    body_sv: str
+    body_en: str
 
 
 @dataclass(frozen=True, slots=True)
-class WholeTicketRow(TicketRow):
-    device_no: int
-    body_sv: str
-    body_en: str
+class FindingRow:
+    """What a rule concluded; `device_id` is None for a group. `detail`: see `storage.findings`."""
+
+    finding_no: int
+    device_id: str | None
+    subject: str
+    rule_id: str
+    rule_version: int
+    about: str
+    cause: str
+    need: str
+    severity: str
+    usability: str
+    fixer: str
+    component: str
+    started_at: datetime
+    last_at: datetime
+    ended_at: datetime | None
+    known_at: datetime
+    occurrence_n: int
+    confidence: float
+    detail: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One device of a group's ticket; `ticket_no` is its own ticket that the group took over."""
+
+    device_id: str
+    individual_no: str | None
+    maker: str
+    model_name: str
+    centre_name: str | None
+    is_contacted_first: bool
+    finding_no: int
+    started_at: datetime
+    ended_at: datetime | None
+    ticket_no: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -467,6 +570,7 @@ class TicketFilter:
 
 
 OpenKey = tuple[int, datetime, int]
+DueKey = tuple[datetime, int, datetime, int]
 EndedKey = tuple[datetime, int]
 SEVERITIES: Final = ("critical", "major", "minor", "info")
 ENDED_STATES: Final = ("verified", "closed", "void")
@@ -478,23 +582,26 @@ def open_key(row: TicketRow) -> OpenKey:
     return SEVERITIES.index(row.severity) + 1, row.known_at, row.ticket_no
 
 
+def due_key(row: TicketRow) -> DueKey:
+    return row.binding_at or _EVER, *open_key(row)
+
+
 def open_tickets(
     conn: Connection, wanted: TicketFilter, limit: int, after: OpenKey | None = None
 ) -> list[TicketRow]:
     """The worst and oldest first."""
     rank, at, number = after or (0, _FIRST, 0)
-    return _all(
-        conn,
-        TicketRow,
-        "open_tickets",
-        state=wanted.state,
-        severity=wanted.severity,
-        device_no=wanted.device_no,
-        after_rank=rank,
-        after_at=at,
-        after_no=number,
-        limit=limit,
-    )
+    key = {"after_rank": rank, "after_at": at, "after_no": number}
+    return _picked(conn, "pick_open_tickets", wanted, limit, key)
+
+
+def due_tickets(
+    conn: Connection, wanted: TicketFilter, limit: int, after: DueKey | None = None
+) -> list[TicketRow]:
+    """Open ones by the deadline that binds; those without a deadline last."""
+    due, rank, at, number = after or (_FIRST, 0, _FIRST, 0)
+    key = {"after_due": due, "after_rank": rank, "after_at": at, "after_no": number}
+    return _picked(conn, "pick_due_tickets", wanted, limit, key)
 
 
 def ended_tickets(
@@ -502,17 +609,21 @@ def ended_tickets(
 ) -> list[TicketRow]:
     """The newest first."""
     at, number = after or (_EVER, 0)
-    return _all(
-        conn,
-        TicketRow,
-        "ended_tickets",
-        state=wanted.state,
-        severity=wanted.severity,
-        device_no=wanted.device_no,
-        after_at=at,
-        after_no=number,
-        limit=limit,
-    )
+    key = {"after_at": at, "after_no": number}
+    return _picked(conn, "pick_ended_tickets", wanted, limit, key)
+
+
+def _picked(
+    conn: Connection, name: str, wanted: TicketFilter, limit: int, after: Mapping[str, object]
+) -> list[TicketRow]:
+    values = {"state": wanted.state, "severity": wanted.severity, "device_no": wanted.device_no}
+    rows = conn.execute(_SQL[name], {**values, **after, "limit": limit}).fetchall()
+    return tickets(conn, [int(number) for (number,) in rows])
+
+
+def tickets(conn: Connection, ticket_nos: Sequence[int]) -> list[TicketRow]:
+    """These tickets in this order; unknown numbers are left out."""
+    return _all(conn, TicketRow, "tickets_by_no", tickets=list(ticket_nos))
 
 
 def open_ticket_counts(conn: Connection) -> dict[str, int]:
@@ -521,8 +632,56 @@ def open_ticket_counts(conn: Connection) -> dict[str, int]:
     return {str(severity): int(count) for severity, count in rows}
 
 
-def ticket(conn: Connection, ticket_no: int) -> WholeTicketRow | None:
-    return _one(conn, WholeTicketRow, "ticket", ticket_no=ticket_no)
+def ticket(conn: Connection, ticket_no: int) -> TicketRow | None:
+    return next(iter(tickets(conn, [ticket_no])), None)
+
+
+def ticket_body(conn: Connection, ticket_no: int) -> TicketBody:
+    """The long texts of a ticket that exists."""
+    row = conn.execute(_SQL["ticket_body"], {"ticket_no": ticket_no}).fetchone()
+    assert row is not None, "the ticket was read in the same view of the data"
+    return TicketBody(*row)
+
+
+def ticket_findings(conn: Connection, ticket_no: int, limit: int) -> list[FindingRow]:
+    """What a ticket rests on, the newest first; of a group's ticket only what is about it all."""
+    return _all(conn, FindingRow, "ticket_findings", ticket_no=ticket_no, limit=limit)
+
+
+def ticket_members(conn: Connection, ticket_no: int, limit: int) -> list[MemberRow]:
+    """The devices a group's ticket speaks for, those to contact first on top."""
+    return _all(conn, MemberRow, "ticket_members", ticket_no=ticket_no, limit=limit)
+
+
+def rule_body(conn: Connection, rule_id: str, version: int) -> str | None:
+    """The text of one version of a rule."""
+    row = conn.execute(_SQL["rule_body"], {"rule_id": rule_id, "version": version}).fetchone()
+    return None if row is None else str(row[0])
+
+
+@dataclass(frozen=True, slots=True)
+class FindingFilter:
+    """None lets everything through."""
+
+    device_no: int | None = None
+    rule_id: str | None = None
+    is_open: bool | None = None
+
+
+def findings(
+    conn: Connection, wanted: FindingFilter, limit: int, before_no: int | None = None
+) -> list[FindingRow]:
+    """The newest first, by when they were first concluded; without those for care."""
+    return _all(
+        conn,
+        FindingRow,
+        "findings",
+        device_no=wanted.device_no,
+        rule_id=wanted.rule_id,
+        is_open=wanted.is_open,
+        before_no=_AT_END if before_no is None else before_no,
+        limit=limit,
+    )
 
 
 def ticket_events(conn: Connection, ticket_no: int) -> list[TicketEventRow]:

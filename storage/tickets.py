@@ -47,7 +47,7 @@ _SQL: Final = load_queries("tickets.sql")
 Row = TypeVar("Row")
 
 
-class TicketNotFoundError(LookupError):
+class TicketNotFoundError(ActionRefusedError):
     """There is no such ticket."""
 
 
@@ -310,7 +310,7 @@ def _recorded(  # noqa: PLR0913, PLR0917 - the ticket before, what changed, who 
     new_no = None
     if step.new_kind is not None:
         new_no = _open_in_place(conn, ticket, step.new_kind, who, now)
-    detail = {**step.detail, "version": version}
+    detail = {**step.detail, "ticket_version": version}
     if new_no is not None:
         detail["replaced_by"] = new_no
     _insert_event(conn, number, step.kind, who, detail, now)
@@ -332,7 +332,7 @@ def _open_in_place(
     new_no = int(row[0])
     for name in ("move_episodes", "move_findings", "move_singles"):
         conn.execute(_SQL[name], {"old_no": ticket.ticket_no, "new_no": new_no})
-    detail = {"replaces": ticket.ticket_no, "kind": str(new_kind), "version": 1}
+    detail = {"replaces": ticket.ticket_no, "kind": str(new_kind), "ticket_version": 1}
     _insert_event(conn, new_no, "opened", who, detail, now)
     _deliver(conn, "ticket.opened", _found(conn, new_no), "opened", now)
     deadlines.open_clocks(conn, [new_no], now)

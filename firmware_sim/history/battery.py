@@ -105,9 +105,7 @@ def new_pack(fitted_ms: int, rated_ah: float, rng: np.random.Generator) -> PackL
     return PackLife(fitted_ms, fresh.end_ms, None, rated_ah, fresh.resistance_ohm)
 
 
-def _pack(
-    fitted_ms: int, end_ms: int, fails_ms: int | None, rng: np.random.Generator
-) -> PackLife:
+def _pack(fitted_ms: int, end_ms: int, fails_ms: int | None, rng: np.random.Generator) -> PackLife:
     rated_ah = float(rng.choice([50, 60, 73]))
     resistance_ohm = float(rng.uniform(0.024, 0.036) * 60 / rated_ah)
     return PackLife(fitted_ms, end_ms, fails_ms, rated_ah, resistance_ohm)

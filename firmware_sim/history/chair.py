@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from firmware_sim.devices.rhythm import DAY, HOUR, MINUTE
+from firmware_sim.devices.rhythm import HOUR, MINUTE
 from firmware_sim.history.battery import SUSPICIOUS_V, PackLife, over_time, rest_v
 from firmware_sim.history.mix import HistoryScenario
 from firmware_sim.history.shapes import HourSeries, SampleSeries
 from firmware_sim.history.sheet import Sheet
-from firmware_sim.history.timeline import DayGrid, Grid, Mask
+from firmware_sim.history.timeline import DayGrid, Grid, Hours, Mask
 
 FIRST_HOUR: Final = 5
 _CHARGE_A, _FULL_A, _EFFICIENCY = 8.0, 2.5, 0.85
@@ -26,6 +26,7 @@ _EMPTY: Final = 0.05
 """At this charge the controller refuses to drive."""
 LOW: Final = 0.20
 """At this charge the gauge warns: one or two red bars of ten."""
+DEEP: Final = 0.10
 _HOURS: Final = np.array(
     [0, 0, .1, .5, .8, 1, 1, .9, .9, .9, .8, .8, .7, .6, .4, .2, .1, 0, 0, 0, 0, 0, 0, 0]
 )  # fmt: skip
@@ -36,8 +37,8 @@ _HOURS: Final = np.array(
 class ChairState:
     """What the script says of the chair's surroundings.
 
-    `on`: cells in which it has power. `at_home`: with its user. `broken`: stretches in which it
-    cannot be driven, `uncharged` in which its charger does nothing, in milliseconds.
+    Each mask says in which cells: `on` that it has power, `at_home` that it is with its user,
+    `driveable` that no fault stops it, `charger_works` that plugging in helps.
     """
 
     on: Mask
@@ -49,15 +50,15 @@ class ChairState:
 
 @dataclass(frozen=True, slots=True)
 class LowSpell:
-    """From the warning until the charger went in; `deepest` is the lowest charge, 0 to 1."""
+    """From the warning until the charger went in; `deep_ms` is when it was as good as empty."""
 
     since_ms: int
+    deep_ms: int | None
     until_ms: int
-    deepest: float
 
 
 @dataclass(frozen=True, slots=True)
-class ChairYear:
+class ChairSeason:
     """What a season of use comes to."""
 
     series: dict[str, HourSeries]
@@ -85,7 +86,7 @@ class _Use:
 def live(
     grid: DayGrid, state: ChairState, scenario: HistoryScenario, rng: np.random.Generator,
     metrics: Iterable[str],
-) -> ChairYear:  # fmt: skip
+) -> ChairSeason:  # fmt: skip
     use = _use(grid, state, scenario, rng)
     sheet = Sheet(grid.hour, grid.inside & state.on, frozenset(metrics))
     awake = _awake(grid, state)
@@ -96,7 +97,7 @@ def live(
     drive_start_s = float(rng.uniform(0, 1_600) * 3600)
     _counters(sheet, use, awake, driven, idle_n, drive_start_s, rng)
     _climate(sheet, use, driven, idle_n, rng)
-    return ChairYear(
+    return ChairSeason(
         sheet.series, samples, _low_spells(grid, use, state), (drive_start_s, use.minutes * 60)
     )
 
@@ -270,7 +271,7 @@ def _counters(  # noqa: PLR0913, PLR0917 - the grids of one chair
     speed = float(rng.uniform(0.6, 1.1))
     sheet.counter("drive_time_s", told_n, drive_start_s, use.minutes * 60)
     sheet.counter("odometer_m", told_n, drive_start_s * speed, use.minutes * 60 * speed)
-    sheet.counter("powered_time_s", told_n, drive_start_s * 4, awake * 3600.0)
+    sheet.counter("powered_time_s", told_n, drive_start_s * 4, np.where(awake, 3600.0, 0.0))
     switched_on = (awake & ~np.roll(awake, 1, axis=1)).astype(np.float64)
     sheet.counter("power_up_count", idle_n, rng.integers(50, 2_000), switched_on)
     charge_n = np.where(use.charging, 6.0, 0.0)
@@ -284,9 +285,7 @@ def _counters(  # noqa: PLR0913, PLR0917 - the grids of one chair
     sheet.counter("seat_actuation_count", told_n, rng.integers(50, 9_000), seat)
 
 
-def _climate(
-    sheet: Sheet, use: _Use, driven: Grid, idle_n: Grid, rng: np.random.Generator
-) -> None:
+def _climate(sheet: Sheet, use: _Use, driven: Grid, idle_n: Grid, rng: np.random.Generator) -> None:
     told_n = driven + idle_n
     warm = (use.temp_c + 25 * (1 - np.exp(-driven / 20))).round(1)
     sheet.gauge("motor_temp_c", told_n, warm)
@@ -304,10 +303,14 @@ def _low_spells(grid: DayGrid, use: _Use, state: ChairState) -> list[LowSpell]:
     hour = grid.hour.ravel()[cells]
     is_low = np.concatenate(([False], level < LOW, [False])).astype(np.int8)
     starts, ends = np.flatnonzero(np.diff(is_low) == 1), np.flatnonzero(np.diff(is_low) == -1)
-    spells = []
-    for start, end in zip(starts, ends, strict=True):
-        until_ms = int(hour[end]) * HOUR if end < len(hour) else int(hour[-1] + 1) * HOUR + DAY
-        since_ms = int(hour[start]) * HOUR + 20 * MINUTE
-        spells.append(LowSpell(since_ms, max(until_ms, since_ms + MINUTE),
-                               float(level[start:end].min())))  # fmt: skip
-    return spells
+    bounds = zip(starts, ends, strict=True)
+    return [_spell(hour, level, int(start), int(end)) for start, end in bounds]
+
+
+def _spell(hour: Hours, level: Grid, start: int, end: int) -> LowSpell:
+    """From cell `start` to before `end`; one that goes on ends after the season."""
+    over = int(hour[end]) if end < len(hour) else int(hour[-1]) + 25
+    since_ms = int(hour[start]) * HOUR + 20 * MINUTE
+    deep = np.flatnonzero(level[start:end] < DEEP)
+    deep_ms = int(hour[start + deep[0]]) * HOUR + 25 * MINUTE if len(deep) else None
+    return LowSpell(since_ms, deep_ms, over * HOUR)

@@ -11,7 +11,7 @@ import numpy as np
 from firmware_sim.devices.rhythm import DAY, HOUR, MINUTE
 from firmware_sim.history import chair, household, sleep
 from firmware_sim.history.battery import PackLife, draw_pack, new_pack
-from firmware_sim.history.codes import codes_for, name_of, pick
+from firmware_sim.history.codes import Codes, codes_for, name_of, pick
 from firmware_sim.history.mix import SERVICE_EVERY_H
 from firmware_sim.history.script import Change, Planned, Script, draw_script, workshop_changes
 from firmware_sim.history.shapes import (
@@ -36,6 +36,7 @@ from firmware_sim.history.timeline import DayGrid, Grid, Reach, day_grid, to_at,
 from firmware_sim.history.world import World, profile_of
 from firmware_sim.plan import PlannedDevice
 from fleet.episodes import FaultEvent
+from fleet.faults import FaultCode
 from fleet.models import load_models
 from fleet.words import Component, DeviceClass, Usability
 
@@ -111,9 +112,9 @@ def _drive(
 def _stopped(script: Script) -> Iterator[tuple[int, int]]:
     """Stretches in which a fault keeps the chair from driving."""
     for cause in script.planned:
-        if cause.kind in _STOPS_CHAIR and cause.changes:
-            if cause.changes[0].code.usability is Usability.UNUSABLE:
-                yield cause.since_ms, cause.until_ms or script.season.until_ms
+        stops = cause.kind in _STOPS_CHAIR and bool(cause.changes)
+        if stops and cause.changes[0].code.usability is Usability.UNUSABLE:
+            yield cause.since_ms, cause.until_ms or script.season.until_ms
 
 
 def _plan_packs(world: World, script: Script, rng: np.random.Generator) -> list[PackLife]:
@@ -139,9 +140,7 @@ def _plan_packs(world: World, script: Script, rng: np.random.Generator) -> list[
     return [pack] if fitted_ms is None else [pack, new_pack(fitted_ms, pack.rated_ah, rng)]
 
 
-def _plan_charger(
-    world: World, script: Script, rng: np.random.Generator
-) -> list[tuple[int, int]]:
+def _plan_charger(world: World, script: Script, rng: np.random.Generator) -> list[tuple[int, int]]:
     """A charger that does nothing any more. It shows when the battery is low."""
     since_ms = world.season.from_ms + int(rng.uniform(0.02, 0.95) * world.season.days * DAY)
     drawn = rng.random() < world.chance(world.scenario.dead_chargers)
@@ -162,21 +161,26 @@ def _plan_low_battery(
     """
     codes = codes_for(script.profile.model)
     for spell in spells:
-        deep = spell.deepest < 0.10
-        chosen = codes.low[-1] if deep and codes.low else next(iter(codes.low), None)
-        changes = []
-        if chosen is not None:
-            changes += _while(chosen, spell.since_ms, spell.until_ms)
-        children = [pick(codes.starved, rng)] if deep and codes.starved else []
-        children = children if rng.random() < 0.4 else []
+        changes = _while(codes.low[0], spell.since_ms, spell.until_ms) if codes.low else []
+        children = _starved(codes, rng) if spell.deep_ms is not None else []
+        if spell.deep_ms is not None and len(codes.low) > 1:
+            changes += _while(codes.low[-1], spell.deep_ms, spell.until_ms)
         for child in children:
-            first_ms = spell.since_ms + int(rng.uniform(1, 15) * MINUTE)
-            changes += _while(child, min(first_ms, spell.until_ms - 1), spell.until_ms)
+            first_ms = (spell.deep_ms or spell.since_ms) + int(rng.uniform(1, 15) * MINUTE)
+            changes += _while(child, first_ms, spell.until_ms)
         _note_low(script, spell, tuple(changes), frozenset(map(name_of, children)))
 
 
-def _while(code: Change | object, from_ms: int, until_ms: int) -> list[Change]:
-    return [Change(from_ms, code, "raised"), Change(until_ms, code, "cleared")]  # type: ignore[arg-type]
+def _starved(codes: Codes, rng: np.random.Generator) -> list[FaultCode]:
+    """In two of five times a module resets or a brake drops for want of voltage. Controllers
+    that show this warn of the low battery too; where the catalogue lacks that code, neither.
+    """
+    shows = rng.random() < 0.4
+    return [pick(codes.starved, rng)] if shows and codes.starved and codes.low else []
+
+
+def _while(code: FaultCode, from_ms: int, until_ms: int) -> list[Change]:
+    return [Change(from_ms, code, "raised"), Change(until_ms, code, "cleared")]
 
 
 def _note_low(
@@ -283,7 +287,7 @@ def _mask_replaced(script: Script, shown_ms: int, rng: np.random.Generator) -> i
 
 
 def _leak_codes(
-    codes: Sequence[object],
+    codes: Sequence[FaultCode],
     shown_ms: int,
     replaced_ms: int | None,
     script: Script,
@@ -361,19 +365,15 @@ def _received_samples(
     return kept
 
 
-def _placements(
-    script: Script, silences: Iterable[Silence], world: World
-) -> tuple[Placement, ...]:
+def _placements(script: Script, silences: Iterable[Silence], world: World) -> tuple[Placement, ...]:
     stored = [place for s in silences for place in storage_of(s, world.season.until_ms)]
     return tuple(sorted((*script.placements, *stored), key=lambda place: place.from_at))
 
 
 def _causes(script: Script, shown: dict[int, int]) -> Iterator[Cause]:
-    """The truth of one device. A storm is no cause of a single device: the fleet has it."""
     ids = [f"{script.profile.id}/{cause.kind}-{n}" for n, cause in enumerate(script.planned)]
-    for number, planned in enumerate(script.planned):
-        if planned.kind != "storm":
-            yield _cause(script, ids, number, shown.get(number))
+    for number in range(len(script.planned)):
+        yield _cause(script, ids, number, shown.get(number))
 
 
 def _cause(script: Script, ids: Sequence[str], number: int, shown_ms: int | None) -> Cause:
@@ -399,8 +399,6 @@ def _cause(script: Script, ids: Sequence[str], number: int, shown_ms: int | None
     )
 
 
-def _silence_causes(
-    profile: Profile, silences: Sequence[Silence], world: World
-) -> Iterator[Cause]:
+def _silence_causes(profile: Profile, silences: Sequence[Silence], world: World) -> Iterator[Cause]:
     for number, silence in enumerate(silences):
         yield silence_cause(profile, number, silence, world.season.until_ms)

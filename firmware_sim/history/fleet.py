@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
+from firmware_sim.history.codes import name_of
 from firmware_sim.history.device import generate_device
 from firmware_sim.history.mix import HISTORY_SCENARIOS, HistoryScenario
-from firmware_sim.history.shapes import Cause, DeviceHistory
+from firmware_sim.history.shapes import Cause, DeviceHistory, Profile
 from firmware_sim.history.timeline import Season, to_at, to_ms
 from firmware_sim.history.world import CarrierOutage, FleetTrouble, World, build_world
 from firmware_sim.plan import PlannedDevice, fleet_plan
@@ -38,62 +39,49 @@ def generate(world: World, plan: Iterable[PlannedDevice]) -> Iterator[DeviceHist
     return (generate_device(world, device) for device in plan)
 
 
-def fleet_causes(world: World, histories: Iterable[tuple[str, Sequence[Cause]]]) -> list[Cause]:
-    """The causes that many devices share, from every device's id and truth.
+def all_causes(world: World, truths: Iterable[tuple[Profile, Sequence[Cause]]]) -> list[Cause]:
+    """The whole truth of a fleet, from every device's profile and truth.
 
-    Devices of a storm are told by `storm_members`, those behind a carrier by `outage_members`.
+    What a storm did to a device is folded into the one cause of the storm. A bad lot or version
+    is a cause of its own beside its single faults, which each need a repair.
     """
-    singles: dict[str, list[Cause]] = {trouble.id: [] for trouble in world.troubles}
-    for _, truth in histories:
-        for cause in truth:
-            if cause.part_of in singles:
-                singles[cause.part_of].append(cause)
+    known = list(truths)
+    causes = [cause for _, truth in known for cause in truth]
+    shared: dict[str, list[Cause]] = {trouble.id: [] for trouble in world.troubles}
+    for cause in causes:
+        if cause.part_of is not None:
+            shared[cause.part_of].append(cause)
+    profiles = [profile for profile, _ in known]
     return [
-        _from_singles(trouble, singles[trouble.id])
-        for trouble in world.troubles
-        if trouble.kind != "storm"
+        *(cause for cause in causes if cause.kind != "storm"),
+        *(_shared(trouble, shared[trouble.id]) for trouble in world.troubles),
+        *(_outage(outage, profiles) for outage in world.outages),
     ]
 
 
-def _from_singles(trouble: FleetTrouble, singles: Sequence[Cause]) -> Cause:
-    first = sorted(c.detectable_since for c in singles if c.detectable_since is not None)
-    tells = len(first) >= SINGLES_THAT_TELL
+def _shared(trouble: FleetTrouble, singles: Sequence[Cause]) -> Cause:
+    """One cause of many; a storm is over when its supplier has mended it, a bad lot stays bad."""
+    is_storm = trouble.kind == "storm"
+    shown = sorted(c.detectable_since for c in singles if c.detectable_since is not None)
+    needed = 2 if is_storm else SINGLES_THAT_TELL
+    tells = len(shown) >= needed
     return Cause(
         id=trouble.id,
         kind=trouble.kind,
         device=None,
         component=trouble.code.component,
         since=to_at(trouble.from_ms),
-        until=None,
+        until=to_at(trouble.until_ms) if is_storm else None,
         needs_person=tells,
-        detectable_since=first[SINGLES_THAT_TELL - 1] if tells else None,
-        codes=frozenset({f"{trouble.code.system}/{trouble.code.code}"}),
+        detectable_since=shown[needed - 1] if tells else None,
+        codes=frozenset({name_of(trouble.code)}),
         members=frozenset(c.device for c in singles if c.device is not None),
         is_ticket_welcome=len(singles) > 1,
     )
 
 
-def shared_causes(world: World, histories: Iterable[DeviceHistory]) -> list[Cause]:
-    raise NotImplementedError(histories)
-
-
-def _storm(trouble: FleetTrouble, members: frozenset[str]) -> Cause:
-    return Cause(
-        id=trouble.id,
-        kind="storm",
-        device=None,
-        component=trouble.code.component,
-        since=to_at(trouble.from_ms),
-        until=to_at(trouble.until_ms),
-        needs_person=len(members) > 1,
-        detectable_since=to_at(trouble.from_ms),
-        codes=frozenset({f"{trouble.code.system}/{trouble.code.code}"}),
-        members=members,
-        is_ticket_welcome=True,
-    )
-
-
-def _outage(outage: CarrierOutage, members: frozenset[str]) -> Cause:
+def _outage(outage: CarrierOutage, profiles: Sequence[Profile]) -> Cause:
+    """Harmless to each device; one notice about the area is welcome."""
     return Cause(
         id=outage.id,
         kind="carrier_outage",
@@ -103,5 +91,5 @@ def _outage(outage: CarrierOutage, members: frozenset[str]) -> Cause:
         until=to_at(outage.gap.until_ms),
         needs_person=False,
         detectable_since=None,
-        members=members,
+        members=frozenset(profile.id for profile in profiles if outage.covers(profile)),
     )

@@ -39,9 +39,7 @@ def live(
     return sheet.series
 
 
-def _measure(
-    sheet: Sheet, grid: DayGrid, hours: tuple[int, ...], rng: np.random.Generator
-) -> None:
+def _measure(sheet: Sheet, grid: DayGrid, hours: tuple[int, ...], rng: np.random.Generator) -> None:
     """A record for each measurement; weeks go by without one for those who measure seldom."""
     eager = float(rng.uniform(0.15, 0.95))
     sample_n = np.isin(grid.local, hours) * (rng.random(grid.shape) < eager).astype(float)

@@ -72,7 +72,8 @@ class HistoryScenario:
         away: weeks without coverage or abroad; sent afterwards.
         weekend_users: share of scooters used and switched on only from Friday to Sunday.
         in_storage: share of scooters put away for the winter; half of them are registered so.
-        poor_coverage: rate of stretches of 2 to 20 hours without a connection.
+        poor_coverage: rate of stretches without a connection, half of them over 4 hours, one in
+            twelve over 12.
         carrier_outages: of one carrier in one area, in the whole fleet.
         storms: one code on every device of a model within an hour; in the whole fleet.
         bad_batches, bad_firmware: a lot or a version with one code far above its peers.

@@ -22,10 +22,11 @@ _WORKSHOP: Final = frozenset({DeviceClass.POWERED_WHEELCHAIR, DeviceClass.APAP})
 NEEDS_PERSON: Final[frozenset[Kind]] = frozenset({
     "lasting", "lasting_minor", "flapping", "counting", "minor_recurring"})  # fmt: skip
 _CLEAR_OF: Final = 14 * DAY
-"""No second cause of one part this near to another: whose ticket it was would be anybody's guess."""
+"""No second cause of one part this near to another: nobody could say whose ticket it was."""
 
 
-class Change(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class Change:
     """What a device says of one code at one true moment."""
 
     at_ms: int
@@ -150,20 +151,18 @@ def _share_trouble(
     if rng.random() >= trouble.share:
         return
     if trouble.kind == "storm":
-        script.planned.append(_storm(script, trouble, rng))
+        script.planned.append(_storm(trouble, rng))
         return
     since_ms = any_moment(world.season, rng)
     _add_repairable(script, "lasting", trouble.code, since_ms, world, rng, part_of=trouble.id)
 
 
-def _storm(script: Script, trouble: FleetTrouble, rng: np.random.Generator) -> Planned:
+def _storm(trouble: FleetTrouble, rng: np.random.Generator) -> Planned:
     since_ms = trouble.from_ms + int(rng.uniform(0, 55) * MINUTE)
     gone_ms = trouble.until_ms + int(rng.uniform(0, 90) * MINUTE)
     code = trouble.code
     changes = (Change(since_ms, code, "raised"), Change(gone_ms, code, "cleared"))
-    return Planned(
-        "storm", code.component, since_ms, gone_ms, False, changes, part_of=trouble.id
-    )
+    return Planned("storm", code.component, since_ms, gone_ms, False, changes, part_of=trouble.id)
 
 
 def _draw_own(script: Script, world: World, rng: np.random.Generator) -> None:
@@ -239,9 +238,7 @@ def _add_passing(
     changes = tuple(_BRIEF[kind](code, since_ms, rng))
     until_ms = changes[-1].at_ms
     if script.is_free(code.component, since_ms, until_ms):
-        script.planned.append(
-            Planned(kind, code.component, since_ms, until_ms, False, changes)
-        )
+        script.planned.append(Planned(kind, code.component, since_ms, until_ms, False, changes))
 
 
 def _course(  # noqa: PLR0913, PLR0917 - a fault in all its circumstances

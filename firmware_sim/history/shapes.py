@@ -219,4 +219,3 @@ class DeviceHistory:
             place.from_at <= at and (place.until_at is None or at < place.until_at)
             for place in self.placements
         )
-

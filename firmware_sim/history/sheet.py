@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import SupportsFloat
 
 import numpy as np
 
 from firmware_sim.history.shapes import HourSeries
 from firmware_sim.history.timeline import Grid, Hours, Mask
-
-Value = Grid | float
 
 
 @dataclass(slots=True)
@@ -47,12 +46,14 @@ class Sheet:
             middle if last is None else last[mask],
         )
 
-    def counter(self, metric: str, sample_n: Grid, start: float, gained: Grid) -> None:
+    def counter(self, metric: str, sample_n: Grid, start: SupportsFloat, gained: Grid) -> None:
         """A total that starts at `start` and grows by `gained` in each cell, row by row."""
         if metric not in self.metrics:
             return
-        after = np.floor(start + np.cumsum(gained.ravel()).reshape(gained.shape))
-        before = np.maximum(np.floor(start), after - np.ceil(gained))
+        after = np.floor(float(start) + np.cumsum(gained.ravel()).reshape(gained.shape))
+        before = np.maximum(np.floor(float(start)), after - np.ceil(gained))
         alone = sample_n <= 1
         low = np.where(alone, after, before)
-        self.gauge(metric, sample_n, np.where(alone, after, (before + after) / 2), low, after, after)
+        self.gauge(
+            metric, sample_n, np.where(alone, after, (before + after) / 2), low, after, after
+        )

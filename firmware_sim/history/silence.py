@@ -73,7 +73,8 @@ def _moment(world: World, rng: np.random.Generator) -> int:
 def _poor_coverage(world: World, rng: np.random.Generator) -> Iterator[Silence]:
     for _ in range(int(rng.poisson(world.chance(world.scenario.poor_coverage)))):
         from_ms = _moment(world, rng)
-        gap = Gap(from_ms, from_ms + int(rng.uniform(2, 20) * HOUR), keeps=True)
+        hours = min(30.0, float(rng.lognormal(np.log(4), 0.8)))
+        gap = Gap(from_ms, from_ms + int(hours * HOUR), keeps=True)
         yield Silence("poor_coverage", Component.RADIO, (gap,))
 
 

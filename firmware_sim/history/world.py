@@ -216,4 +216,3 @@ def _gateway(world: World, device: PlannedDevice, rng: np.random.Generator) -> s
 def _needs(device_class: DeviceClass, rng: np.random.Generator) -> tuple[str, ...]:
     possible = _NEEDS.get(device_class, ())
     return tuple(need for need in possible if rng.random() < 0.35)
-

@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from fjarrkoll.commands.ticket import DryRun, Who, spoken, word_in
-from fjarrkoll.console import AsJson, begin, fail, show
+from fjarrkoll.commands.ticket import DryRun, Who, in_transaction, spoken, word_in
+from fjarrkoll.console import AsJson, fail, show
 
 if TYPE_CHECKING:
     from storage.connection import Connection
@@ -61,22 +61,13 @@ def _needs(words: list[str] | None) -> list[BasicNeed]:
 
 
 def _in_transaction(work: Callable[[Connection], Result], *, dry_run: bool) -> Result:
-    """Do `work` in a transaction of its own; take it back where it is only tried."""
-    from storage.connection import connect  # noqa: PLC0415
     from storage.lending import LendingError  # noqa: PLC0415
 
-    with connect(begin().required("database_url")) as conn:
-        try:
-            result = work(conn)
-        except LendingError as exc:
-            fail(str(exc), 1)
-        if dry_run:
-            conn.rollback()
-    return result
+    return in_transaction(work, LendingError, dry_run=dry_run)
 
 
 @loan_app.command("start")
-def loan_start(  # noqa: PLR0913, PLR0917 - one for each option
+def loan_start(
     device: Device,
     person: Annotated[str | None, typer.Option(help="A pseudonym, never a name.")] = None,
     need: Needs = None,
@@ -162,7 +153,7 @@ def _show_loan(device: str, loan: Loan, *, dry_run: bool, as_json: bool) -> None
 
 
 @device_app.command("place")
-def device_place(  # noqa: PLR0913, PLR0917 - one for each option
+def device_place(
     device: Device,
     place: Annotated[str, typer.Argument(help="in_use, workshop, transport or storage")],
     who: Who,
@@ -197,7 +188,7 @@ def _placed(placement: Placement) -> str:
 
 
 @device_app.command("describe")
-def device_describe(  # noqa: PLR0913, PLR0917 - one for each option
+def device_describe(
     device: Device,
     area: Annotated[str | None, typer.Option(help="A district, never an address.")] = None,
     network: Annotated[str | None, typer.Option(help="Who carries its messages.")] = None,

@@ -137,7 +137,7 @@ def _mark(*, is_ours: bool) -> str:
 
 
 @app.command()
-def assign(  # noqa: PLR0913, PLR0917 - an option each
+def assign(
     tenant: Annotated[str, typer.Argument(help="As in `fjarrkoll device add --tenant`.")],
     policy: Annotated[str, typer.Argument(help="See `fjarrkoll sla policies`.")],
     centre: Annotated[str | None, typer.Option(help="For one of its centres only.")] = None,
@@ -192,6 +192,7 @@ def explain(
     Example: fjarrkoll sla explain 17 --json
     """
     from fleet.sla.deadlines import explain as account_for  # noqa: PLC0415
+    from fleet.sla.policies import UnknownPolicyError  # noqa: PLC0415
     from storage.connection import connect  # noqa: PLC0415
     from storage.deadlines import clocks_of  # noqa: PLC0415
 
@@ -203,10 +204,11 @@ def explain(
     if found.terms.policy_id is None:
         fail(f"ticket {ticket} has no deadlines: it was opened before there were any", 1)
     terms = found.terms
-    accounts = [
-        account_for(terms.policy, promise, terms.from_at, found.pauses)
-        for promise in terms.promises
-    ]
+    try:
+        policy, promises = terms.policy, terms.promises
+    except UnknownPolicyError as exc:
+        fail(f"ticket {ticket}: {exc}", 1)
+    accounts = [account_for(policy, p, terms.from_at, found.pauses) for p in promises]
     result = _explained(found, accounts)
     show(result, as_json=as_json, text=lambda: "\n".join(_account_lines(found, accounts)))
 
@@ -262,7 +264,8 @@ def _line_fields(line: Line) -> dict[str, Any]:
 
 def _account_lines(found: TicketClocks, accounts: Sequence[Account]) -> Iterable[str]:
     terms = found.terms
-    yield f"ticket {terms.ticket_no}: {terms.order_kind}, {terms.device_class or 'several devices'}"
+    about = f", {terms.device_class}" if terms.device_class else ""
+    yield f"ticket {terms.ticket_no}: {terms.order_kind}{about}"
     yield f"agreement: {terms.policy.agreement} ({terms.policy.id} version {terms.policy.version})"
     yield f"known:     {_spoken(terms.from_at)}"
     if found.waits_for is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -18,6 +18,7 @@ from fleet.ticket_actions import (
     STATE_LABELS,
     SYSTEM_REASONS,
     Action,
+    ActionRefusedError,
     Outcome,
     Request,
     VoidReason,
@@ -28,6 +29,7 @@ from fleet.ticket_states import OrderKind, State
 from fleet.words import Lang
 
 if TYPE_CHECKING:
+    from storage.connection import Connection
     from storage.tickets import Changed, Happened, SimilarCases, TicketRow
 
 app = typer.Typer(no_args_is_help=True, help="Tickets: read them, and work them off.")
@@ -39,6 +41,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, and change nothi
 InLang = Annotated[str, typer.Option("--lang", help="sv or en, for titles and words.")]
 
 Word = TypeVar("Word", bound=StrEnum)
+Result = TypeVar("Result")
 
 
 def words_of(words: Iterable[str]) -> str:
@@ -60,7 +63,7 @@ def _lang(text: str) -> Lang:
 
 
 @app.command("list")
-def list_tickets(  # noqa: PLR0913, PLR0917 - one for each option
+def list_tickets(
     tenant: Annotated[str | None, typer.Option(help="Only this tenant's.")] = None,
     state: Annotated[str | None, typer.Option(help=f"One of {words_of(State)}.")] = None,
     assignee: Annotated[str | None, typer.Option(help="Only what this person has.")] = None,
@@ -106,10 +109,10 @@ def _line(row: TicketRow, lang: Lang) -> str:
 
 
 def spoken(at: datetime | None, lang: Lang = "sv") -> str:
-    """A time as people in Sweden say it, with the year; nothing for None."""
+    """A time as people in Sweden say it, with the year if it is another; nothing for None."""
     from fleet.ticket_text import spoken_time  # noqa: PLC0415
 
-    return "" if at is None else spoken_time(at, lang, at.year)
+    return "" if at is None else spoken_time(at, lang, datetime.now(UTC).year)
 
 
 @app.command("show")
@@ -184,18 +187,33 @@ def _similar_lines(similar: SimilarCases, lang: Lang) -> Iterable[str]:
         yield f"  {case.ticket_no:>7}  {case.model_id or '-':16} {': '.join(filter(None, told))}"
 
 
-def _do(number: int, request: Request, *, dry_run: bool, as_json: bool) -> None:
-    """Do one action in a transaction of its own; take it back where it is only tried."""
-    from storage.connection import connect  # noqa: PLC0415
-    from storage.tickets import TicketNotFoundError, change  # noqa: PLC0415
+def in_transaction(
+    work: Callable[[Connection], Result], refusal: type[Exception], *, dry_run: bool
+) -> Result:
+    """Do `work` in a transaction of its own; take it back where it is refused or only tried."""
+    from psycopg import Error  # noqa: PLC0415
 
-    with connect(begin().required("database_url")) as conn:
-        try:
-            done = change(conn, number, request, datetime.now(UTC))
-        except (TicketNotFoundError, ValueError) as exc:
-            fail(str(exc), 1)
-        if dry_run:
-            conn.rollback()
+    from storage.connection import connect, translated  # noqa: PLC0415
+
+    try:
+        with connect(begin().required("database_url")) as conn:
+            result = work(conn)
+            if dry_run:
+                conn.rollback()
+    except refusal as exc:
+        fail(str(exc), 1)
+    except Error as exc:
+        raise translated(exc) from exc
+    return result
+
+
+def _do(number: int, request: Request, *, dry_run: bool, as_json: bool) -> None:
+    from storage.tickets import change  # noqa: PLC0415
+
+    now = datetime.now(UTC)
+    done = in_transaction(
+        lambda conn: change(conn, number, request, now), ActionRefusedError, dry_run=dry_run
+    )
     result = {**done._asdict(), "state": str(done.state), "dry_run": dry_run}
     show(result, as_json=as_json, text=lambda: _done(done, dry_run=dry_run))
 
@@ -218,7 +236,7 @@ def triage(
 
 
 @app.command()
-def assign(  # noqa: PLR0913, PLR0917 - one for each option
+def assign(
     number: Number,
     who: Who,
     to: Annotated[str | None, typer.Option("--to", help="Whom; without it you take it.")] = None,
@@ -235,7 +253,7 @@ def assign(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @app.command()
-def wait(  # noqa: PLR0913, PLR0917 - one for each option
+def wait(
     number: Number,
     who: Who,
     reason: Annotated[str, typer.Option(help="One that the agreement allows: `fjarrkoll sla`.")],
@@ -262,7 +280,7 @@ def resume(
 
 
 @app.command()
-def solve(  # noqa: PLR0913, PLR0917 - one for each option
+def solve(
     number: Number,
     who: Who,
     outcome: Annotated[str, typer.Option(help=f"One of {words_of(Outcome)}.")],
@@ -313,7 +331,7 @@ _REASONS = words_of(reason for reason in VoidReason if reason not in SYSTEM_REAS
 
 
 @app.command()
-def void(  # noqa: PLR0913, PLR0917 - one for each option
+def void(
     number: Number,
     who: Who,
     reason: Annotated[str, typer.Option(help=f"One of {_REASONS}.")],
@@ -329,7 +347,7 @@ def void(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @app.command()
-def reorder(  # noqa: PLR0913, PLR0917 - one for each option
+def reorder(
     number: Number,
     kind: Annotated[str, typer.Argument(help=f"One of {words_of(OrderKind)}.")],
     who: Who,
@@ -347,7 +365,7 @@ def reorder(  # noqa: PLR0913, PLR0917 - one for each option
 
 
 @app.command()
-def urgent(  # noqa: PLR0913, PLR0917 - one for each option
+def urgent(
     number: Number,
     who: Who,
     confirm: Annotated[

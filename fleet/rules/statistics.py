@@ -80,11 +80,20 @@ class Line(NamedTuple):
     @property
     def is_rising(self) -> bool:
         """True if it rises beyond doubt."""
-        return self.slope > BEYOND_DOUBT * self.slope_sd
+        return self.slope > self._doubt * self.slope_sd
 
     def is_above(self, limit: float, x: float) -> bool:
         """True if it is above the limit at `x` beyond doubt."""
-        return self.at(x) - limit > BEYOND_DOUBT * self.sd_at(x)
+        return self.at(x) - limit > self._doubt * self.sd_at(x)
+
+    def is_below(self, limit: float, x: float) -> bool:
+        """True if it is below the limit at `x` beyond doubt."""
+        return limit - self.at(x) > self._doubt * self.sd_at(x)
+
+    @property
+    def _doubt(self) -> float:
+        """As wide as Student's t is at this level: a few points do not know their own spread."""
+        return BEYOND_DOUBT * (1 + 3.5 / self.point_n)
 
 
 class Crossing(NamedTuple):
@@ -152,6 +161,19 @@ def _median_sd(residuals: Floats) -> float:
     """The standard deviation of a median, from the values less it."""
     spread = _SIGMA_OF_MAD * median(np.abs(residuals))
     return _MEDIAN_COST * spread / math.sqrt(len(residuals))
+
+
+RECENT_N: Final = 10
+"""How many of the last days are asked alone. Ours, without a source."""
+
+
+def is_lately_above(values: Floats, limit: float) -> bool:
+    """True if at least 9 of the last 10 values are above the limit: a step, seen within days.
+
+    Were the limit the usual value, this would happen by chance once in 93 (sign test).
+    """
+    recent = values[-RECENT_N:]
+    return len(recent) == RECENT_N and int((recent > limit).sum()) >= RECENT_N - 1
 
 
 def centre(values: Floats) -> tuple[float, float]:

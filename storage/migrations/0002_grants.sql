@@ -8,3 +8,4 @@ GRANT SELECT ON loan, placement, rule_version, rule_switch, rule_bound, backtest
 -- Diagnostics concludes and keeps the clocks; what is on is decided by people.
 GRANT INSERT, UPDATE, DELETE ON agenda, finding, ticket_finding TO fjarrkoll_diagnose;
 GRANT INSERT, UPDATE ON ticket_clock, ticket_pause TO fjarrkoll_diagnose;
+GRANT SELECT, INSERT, UPDATE ON fleet_day TO fjarrkoll_diagnose;

@@ -144,6 +144,13 @@ CREATE INDEX finding_by_about ON finding (tenant_no, about, started_at) WHERE ne
 CREATE INDEX finding_silent ON finding (device_no) WHERE about = 'contact' AND ended_at IS NULL;
 CREATE INDEX finding_newest ON finding (tenant_no, known_at DESC, finding_no DESC);
 
+-- The last closed day whose fleet each tenant's group rules have judged, as an ordinal from
+-- 0001-01-01.
+CREATE TABLE fleet_day (
+    tenant_no int PRIMARY KEY REFERENCES tenant,
+    day int NOT NULL
+);
+
 -- Tickets may be about a group: a storm, a silent area, a bad batch. They link the singles.
 ALTER TABLE ticket
     ALTER COLUMN device_no DROP NOT NULL,

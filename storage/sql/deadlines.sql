@@ -37,7 +37,8 @@ FROM unnest(%(tickets)s::bigint[], %(policy_ids)s::text[], %(versions)s::int[], 
 WHERE ticket.ticket_no = chosen.ticket_no AND ticket.policy_id IS NULL;
 
 -- name: put_clocks
--- Open clocks, or move those that run. Where a deadline moved away, a new notice is due.
+-- Open clocks, or move those that run. Where a deadline moved by more than a day the prescriber
+-- was told the wrong date, and a new notice is due.
 INSERT INTO ticket_clock (ticket_no, clock, due_at, notify_at)
 SELECT * FROM unnest(
     %(tickets)s::bigint[], %(clocks)s::text[], %(due_at)s::timestamptz[],
@@ -47,8 +48,7 @@ ON CONFLICT (ticket_no, clock) DO UPDATE SET
     due_at = EXCLUDED.due_at,
     notify_at = EXCLUDED.notify_at,
     notified_at = CASE
-        WHEN EXCLUDED.due_at > ticket_clock.due_at
-            AND EXCLUDED.notify_at > %(now)s::timestamptz THEN NULL
+        WHEN EXCLUDED.due_at > ticket_clock.due_at + interval '1 day' THEN NULL
         ELSE ticket_clock.notified_at END
 WHERE ticket_clock.stopped_at IS NULL AND ticket_clock.breached_at IS NULL;
 

@@ -113,15 +113,17 @@ SELECT DISTINCT ON (link.finding_no) link.finding_no, ticket.state, ticket.state
     ticket.device_no IS NULL
 FROM ticket_finding AS link JOIN ticket USING (ticket_no)
 WHERE link.finding_no = ANY(%(findings)s::bigint[])
+    AND (ticket.device_no IS NOT NULL OR ticket.order_kind <> 'supplier')
     AND ticket.state IN ('verified', 'closed', 'void')
 ORDER BY link.finding_no, ticket.state_at DESC, ticket.ticket_no DESC;
 
 -- name: held_by_group
--- Findings whose device is held by an open ticket about a group.
+-- Findings whose device is held by an open ticket about a group. A supplier's ticket about a
+-- model or a batch holds nothing back: its singles are work of their own.
 SELECT link.finding_no, ticket.ticket_no
 FROM ticket_finding AS link JOIN ticket USING (ticket_no)
 WHERE link.finding_no = ANY(%(findings)s::bigint[]) AND ticket.device_no IS NULL
-    AND ticket.state NOT IN ('verified', 'closed', 'void');
+    AND ticket.order_kind <> 'supplier' AND ticket.state NOT IN ('verified', 'closed', 'void');
 
 -- name: link_findings
 -- New evidence of tickets.
@@ -191,7 +193,8 @@ SELECT count(*) FROM (
 -- A group's ticket has ended: its devices are looked at one by one again.
 WITH ended AS (
     UPDATE ticket SET released_at = %(now)s::timestamptz
-    WHERE device_no IS NULL AND released_at IS NULL AND state IN ('verified', 'closed', 'void')
+    WHERE device_no IS NULL AND order_kind <> 'supplier' AND released_at IS NULL
+        AND state IN ('verified', 'closed', 'void')
     RETURNING ticket_no
 )
 INSERT INTO agenda (device_no, from_at, due_at)

@@ -76,16 +76,9 @@ WHERE device_no = %(device_no)s::int
 ORDER BY at DESC, epoch DESC, seq DESC, idx DESC
 LIMIT %(limit)s::int;
 
--- name: open_tickets
+-- name: pick_open_tickets
 -- Open tickets, the worst and oldest first, after a given one.
-SELECT k.ticket_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class, m.maker,
-    m.name AS model_name, c.name AS centre_name, k.cause, k.state, k.order_kind, k.severity,
-    k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.started_at, k.known_at,
-    k.updated_at, k.version
-FROM ticket k
-JOIN device d ON d.device_no = k.device_no
-JOIN model m ON m.id = d.model_id
-LEFT JOIN centre c ON c.centre_no = d.centre_no
+SELECT k.ticket_no FROM ticket k
 WHERE k.state NOT IN ('verified', 'closed', 'void')
     AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
     AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
@@ -97,16 +90,28 @@ ORDER BY array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity)
     k.ticket_no
 LIMIT %(limit)s::int;
 
--- name: ended_tickets
+-- name: pick_due_tickets
+-- Open tickets by the deadline that binds, after a given one; those without a deadline last.
+SELECT k.ticket_no FROM (
+    SELECT ticket_no, state, severity, device_no, known_at,
+        array_position(ARRAY['critical', 'major', 'minor', 'info'], severity) AS rank,
+        coalesce((SELECT min(c.due_at) FROM ticket_clock c
+            WHERE c.ticket_no = ticket.ticket_no AND c.stopped_at IS NULL),
+            '9999-01-01 00:00+00') AS due_at
+    FROM ticket WHERE state NOT IN ('verified', 'closed', 'void')
+) k
+WHERE (%(state)s::text IS NULL OR k.state = %(state)s::text)
+    AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
+    AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
+    AND (k.due_at, k.rank, k.known_at, k.ticket_no)
+        > (%(after_due)s::timestamptz, %(after_rank)s::int, %(after_at)s::timestamptz,
+            %(after_no)s::bigint)
+ORDER BY k.due_at, k.rank, k.known_at, k.ticket_no
+LIMIT %(limit)s::int;
+
+-- name: pick_ended_tickets
 -- Tickets that are over, the newest first, after a given one.
-SELECT k.ticket_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class, m.maker,
-    m.name AS model_name, c.name AS centre_name, k.cause, k.state, k.order_kind, k.severity,
-    k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.started_at, k.known_at,
-    k.updated_at, k.version
-FROM ticket k
-JOIN device d ON d.device_no = k.device_no
-JOIN model m ON m.id = d.model_id
-LEFT JOIN centre c ON c.centre_no = d.centre_no
+SELECT k.ticket_no FROM ticket k
 WHERE k.state IN ('verified', 'closed', 'void')
     AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
     AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
@@ -115,23 +120,105 @@ WHERE k.state IN ('verified', 'closed', 'void')
 ORDER BY k.known_at DESC, k.ticket_no DESC
 LIMIT %(limit)s::int;
 
+-- name: tickets_by_no
+-- Tickets with their deadlines and links, in the order asked for. One about a group has no
+-- device, and counts those it speaks for. Whatever took a ticket's place has the same device, so
+-- that device's tickets are searched; for a group the history names it.
+SELECT k.ticket_no, k.device_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class,
+    m.maker, m.name AS model_name, c.name AS centre_name, k.subject, k.cause, k.state, k.state_at,
+    k.order_kind, k.severity, k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.user_sv,
+    k.user_en, k.started_at, k.known_at, k.updated_at, k.is_active, k.version, k.rule_id,
+    k.rule_version, k.confidence, k.assignee, k.waiting_reason, k.urgent_because, k.urgent_answer,
+    k.outcome, k.outcome_part, k.outcome_minutes, k.replaces_no, k.repeats_no, k.incident_no,
+    k.policy_id, k.policy_version, k.policy_clause,
+    CASE WHEN k.device_no IS NULL
+        THEN (SELECT max((e.detail ->> 'replaced_by')::bigint) FROM ticket_event e
+            WHERE e.ticket_no = k.ticket_no)
+        ELSE (SELECT max(n.ticket_no) FROM ticket n
+            WHERE n.device_no = k.device_no AND n.replaces_no = k.ticket_no)
+        END AS replaced_by_no,
+    (SELECT max(n.ticket_no) FROM ticket n
+        WHERE n.device_no = k.device_no AND n.repeats_no = k.ticket_no) AS repeated_by_no,
+    CASE WHEN k.device_no IS NULL THEN (
+        SELECT count(DISTINCT f.device_no) FROM ticket_finding l JOIN finding f USING (finding_no)
+        WHERE l.ticket_no = k.ticket_no) END AS member_n,
+    s.due_at AS start_due_at, s.stopped_at AS start_stopped_at, s.breached_at AS start_breached_at,
+    e.due_at AS finish_due_at, e.stopped_at AS finish_stopped_at,
+    e.breached_at AS finish_breached_at
+FROM unnest(%(tickets)s::bigint[]) WITH ORDINALITY AS wanted (ticket_no, nth)
+JOIN ticket k USING (ticket_no)
+LEFT JOIN device d ON d.device_no = k.device_no
+LEFT JOIN model m ON m.id = d.model_id
+LEFT JOIN centre c ON c.centre_no = d.centre_no
+LEFT JOIN ticket_clock s ON s.ticket_no = k.ticket_no AND s.clock = 'start'
+LEFT JOIN ticket_clock e ON e.ticket_no = k.ticket_no AND e.clock = 'finish'
+ORDER BY wanted.nth;
+
+-- name: ticket_body
+-- The long texts of one ticket.
+SELECT body_sv, body_en FROM ticket WHERE ticket_no = %(ticket_no)s::bigint;
+
+-- name: ticket_findings
+-- What one ticket rests on, the newest first. Of a ticket about a group only what was concluded
+-- about the group: its members are listed by themselves.
+SELECT f.finding_no, d.id AS device_id, f.subject, f.rule_id, f.rule_version, f.about, f.cause,
+    f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
+    f.known_at, f.occurrence_n, f.confidence, f.detail
+FROM ticket k
+JOIN ticket_finding l USING (ticket_no)
+JOIN finding f ON f.finding_no = l.finding_no
+    AND f.device_no IS NOT DISTINCT FROM k.device_no
+LEFT JOIN device d ON d.device_no = f.device_no
+WHERE k.ticket_no = %(ticket_no)s::bigint
+ORDER BY f.last_at DESC, f.finding_no DESC
+LIMIT %(limit)s::int;
+
+-- name: ticket_members
+-- The devices that a group's ticket speaks for, with the single ticket it took over. First those
+-- whose users cannot do without them.
+SELECT d.id AS device_id, d.individual_no, m.maker, m.name AS model_name, c.name AS centre_name,
+    coalesce(cardinality(loan.basic_needs) > 0, false) AS is_contacted_first, f.finding_no,
+    f.started_at, f.ended_at,
+    (SELECT max(single.ticket_no) FROM ticket single
+        WHERE single.incident_no = %(ticket_no)s::bigint
+        AND single.device_no = f.device_no) AS ticket_no
+FROM (
+    SELECT DISTINCT ON (f.device_no) f.device_no, f.finding_no, f.started_at, f.ended_at
+    FROM ticket_finding l JOIN finding f USING (finding_no)
+    WHERE l.ticket_no = %(ticket_no)s::bigint AND f.device_no IS NOT NULL
+    ORDER BY f.device_no, f.started_at DESC, f.finding_no DESC
+) f
+JOIN device d ON d.device_no = f.device_no
+JOIN model m ON m.id = d.model_id
+LEFT JOIN centre c ON c.centre_no = d.centre_no
+LEFT JOIN loan ON loan.device_no = f.device_no AND loan.ended_at IS NULL
+ORDER BY coalesce(cardinality(loan.basic_needs), 0) DESC, d.id
+LIMIT %(limit)s::int;
+
+-- name: rule_body
+-- The text of one version of a rule, as it was checked.
+SELECT body FROM rule_version
+WHERE rule_id = %(rule_id)s::text AND version = %(version)s::int;
+
+-- name: findings
+-- What rules concluded, the newest first, before a given one. What belongs to care is not here.
+SELECT f.finding_no, d.id AS device_id, f.subject, f.rule_id, f.rule_version, f.about, f.cause,
+    f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
+    f.known_at, f.occurrence_n, f.confidence, f.detail
+FROM finding f
+LEFT JOIN device d ON d.device_no = f.device_no
+WHERE f.finding_no < %(before_no)s::bigint AND f.need <> 'care'
+    AND (%(device_no)s::int IS NULL OR f.device_no = %(device_no)s::int)
+    AND (%(rule_id)s::text IS NULL OR f.rule_id = %(rule_id)s::text)
+    AND (%(is_open)s::boolean IS NULL OR (f.ended_at IS NULL) = %(is_open)s::boolean)
+ORDER BY f.finding_no DESC
+LIMIT %(limit)s::int;
+
 -- name: open_ticket_counts
 -- How many tickets are open, by severity.
 SELECT severity, count(*) AS ticket_n FROM ticket
 WHERE state NOT IN ('verified', 'closed', 'void')
 GROUP BY severity;
-
--- name: ticket
--- One ticket whole.
-SELECT k.ticket_no, d.id AS device_id, d.individual_no, d.model_id, m.device_class, m.maker,
-    m.name AS model_name, c.name AS centre_name, k.cause, k.state, k.order_kind, k.severity,
-    k.usability, k.fixer, k.component, k.title_sv, k.title_en, k.started_at, k.known_at,
-    k.updated_at, k.version, k.device_no, k.body_sv, k.body_en
-FROM ticket k
-JOIN device d ON d.device_no = k.device_no
-JOIN model m ON m.id = d.model_id
-LEFT JOIN centre c ON c.centre_no = d.centre_no
-WHERE k.ticket_no = %(ticket_no)s::bigint;
 
 -- name: ticket_events
 -- What happened to one ticket, in order.

@@ -6,8 +6,10 @@ SELECT k.ticket_no, t.id AS tenant_id, k.subject, k.device_no, d.id AS device_id
     k.updated_at, k.is_active, k.state, k.state_at, k.version, k.assignee, k.waiting_reason,
     k.outcome, k.outcome_part, k.outcome_minutes, k.urgent_because, k.urgent_answer,
     k.replaces_no, k.repeats_no, k.incident_no, k.rule_id, k.rule_version,
-    (SELECT max((e.detail ->> 'replaced_by')::bigint) FROM ticket_event AS e
-        WHERE e.ticket_no = k.ticket_no) AS replaced_by_no,
+    coalesce((SELECT max(r.ticket_no) FROM ticket AS r
+            WHERE r.device_no = k.device_no AND r.replaces_no = k.ticket_no),
+        (SELECT max((e.detail ->> 'replaced_by')::bigint) FROM ticket_event AS e
+            WHERE e.ticket_no = k.ticket_no)) AS replaced_by_no,
     (SELECT min(clock.due_at) FROM ticket_clock AS clock
         WHERE clock.ticket_no = k.ticket_no AND clock.stopped_at IS NULL) AS due_at
 FROM unnest(%(tickets)s::bigint[]) WITH ORDINALITY AS wanted (ticket_no, nth)
@@ -65,7 +67,7 @@ LIMIT 1;
 -- name: last_person
 -- The last thing that a person did to one ticket after the version that somebody else saw.
 SELECT kind, who, at FROM ticket_event
-WHERE ticket_no = %(ticket_no)s::bigint AND (detail ->> 'version')::int > %(version)s::int
+WHERE ticket_no = %(ticket_no)s::bigint AND (detail ->> 'ticket_version')::int > %(version)s::int
 ORDER BY event_no DESC
 LIMIT 1;
 

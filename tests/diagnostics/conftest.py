@@ -11,9 +11,10 @@ import psycopg
 import pytest
 
 from diagnostics.passes import PassResult, diagnose
-from fleet.faults import load_catalogue
+from diagnostics.rulebook import Rules
 from storage.connection import connect
 from storage.diagnosis import take_inbox
+from storage.registry import sync_catalogues
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EPOCH = "9f2c61d0a4b7e813"
@@ -86,7 +87,7 @@ class World:
         with connect(self.url, role="fjarrkoll_diagnose") as conn:
             while True:
                 taken = take_inbox(conn, now, limit)
-                result = diagnose(conn, load_catalogue(), now, taken)
+                result = diagnose(conn, Rules().book(conn), now, taken)
                 conn.commit()
                 if result.taken_n == 0:
                     return results
@@ -127,6 +128,7 @@ class World:
 @pytest.fixture
 def world(database: str) -> Iterator[World]:
     with psycopg.connect(database, autocommit=True) as conn:
+        sync_catalogues(conn, NOON)
         yield World(database, conn)
 
 

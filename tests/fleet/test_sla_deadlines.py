@@ -164,9 +164,10 @@ def test_when_the_notice_is_drafted(promise, known, pauses, expected):
         assert found == swedish(expected)
 
 
-def test_a_notice_is_never_drafted_before_we_knew():
+@pytest.mark.parametrize("notify_before_h", [8.5, 9, 80])
+def test_a_notice_is_never_drafted_before_we_knew(notify_before_h):
     known_at = swedish("2026-11-23T10:00")
-    eager = replace(URGENT, notify_before=timedelta(hours=80))
+    eager = replace(URGENT, notify_before=timedelta(hours=notify_before_h))
     due = due_at(VGR.hours, eager, known_at)
     assert notify_at(VGR.hours, eager, known_at, due) == known_at
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import time, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -216,3 +217,11 @@ def test_new_tickets_get_the_newest_version_and_old_ones_keep_theirs():
 
 def test_the_packaged_files_are_all_read():
     assert len(packaged("policies")) == len(list(load_policies())) == 4
+
+
+def test_the_page_about_deadlines_names_every_policy_and_its_sources():
+    page = (Path(__file__).parents[2] / "docs" / "deadlines.md").read_text("utf-8")
+    for policy in load_policies():
+        assert f"`{policy.id}`" in page
+        assert policy.source_url in page
+        assert policy.hours_source_url is None or policy.hours_source_url in page

@@ -162,7 +162,7 @@ def test_every_action_needs_a_person(action, who):
         (Action.SOLVE, {"outcome": Outcome.PART_REPLACED}, "which part was replaced"),
         (Action.SOLVE, {"minutes": -1}, "-1 minutes: use 0 to 6000"),
         (Action.SOLVE, {"minutes": 6001}, "6001 minutes"),
-        (Action.VOID, {"reason": "reordered"}, "use one of duplicate"),
+        (Action.VOID, {"reason": "other_order_kind"}, "use one of duplicate"),
         (Action.VOID, {"reason": "over_before_known"}, "use one of"),
         (Action.VOID, {"reason": "för att"}, "void reason 'för att'"),
         (Action.REORDER, {"new_kind": AU}, "AU already"),
@@ -173,6 +173,29 @@ def test_every_action_needs_a_person(action, who):
 def test_words_that_cannot_be_right_are_refused(action, fields, words):
     with pytest.raises(ActionRefusedError, match=words):
         act(work("new"), request(action, **fields))
+
+
+@pytest.mark.parametrize(
+    ("state", "action", "keys"),
+    [
+        ("new", Action.TRIAGE, ""),
+        ("new", Action.TAKE, "assignee"),
+        ("new", Action.ASSIGN, "assignee"),
+        ("triaged", Action.WAIT, "reason"),
+        ("assigned", Action.SOLVE, "outcome part minutes"),
+        ("new", Action.VOID, "reason"),
+        ("new", Action.REORDER, "reason new_kind"),
+        ("solved", Action.CLOSE, ""),
+    ],
+)
+def test_the_history_has_what_belongs_to_the_action_and_nothing_else(state, action, keys):
+    told = {
+        "assignee": "Cilla", "reason": "duplicate", "outcome": Outcome.REAL_FAULT, "part": "broms",
+        "minutes": 0, "new_kind": OrderKind.SUPPORT,
+    }  # fmt: skip
+    detail = act(work(state), request(action, **told)).detail
+    assert set(detail) == {"from", "to", "why", *keys.split()}
+    assert all(type(value) in (str, int) for value in detail.values()), "fit for JSON"
 
 
 def test_a_ticket_gets_and_loses_its_technician():
@@ -230,7 +253,7 @@ def test_a_confirmed_proposal_asks_for_an_urgent_ticket():
     step = act(work("new", **PROPOSED), request(Action.CONFIRM_URGENT))
     assert (step.work.state, step.work.order_kind) == (State.VOID, AU)
     assert (step.work.urgent_answer, step.new_kind) == (UrgentAnswer.CONFIRMED, AKUT)
-    assert (step.detail["reason"], step.detail["new_kind"]) == ("reordered", "akut AU")
+    assert (step.detail["reason"], step.detail["new_kind"]) == ("other_order_kind", "akut AU")
     new = successor(step.work, AKUT)
     assert new == Work(State.TRIAGED, AKUT, urgent_answer=UrgentAnswer.CONFIRMED, **PROPOSED)
     assert not new.is_urgency_open
@@ -251,7 +274,7 @@ _REQUESTS = st.builds(
     who=st.sampled_from(["Anna", "Bo", "", "diagnostics"]),
     why=st.sampled_from(["", "därför"]),
     assignee=st.sampled_from([None, "Cilla"]),
-    reason=st.sampled_from([None, "part_on_order", "duplicate", "reordered"]),
+    reason=st.sampled_from([None, "part_on_order", "duplicate", "other_order_kind"]),
     outcome=st.sampled_from([None, *Outcome]),
     part=st.sampled_from([None, "batteri"]),
     minutes=st.none() | st.integers(-5, 7000),

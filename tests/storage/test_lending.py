@@ -263,3 +263,26 @@ def test_diagnostics_may_read_where_devices_are_and_who_needs_them(url, conn):
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             place(own, CHAIR, Place.IN_USE, at(2), "Bo")
         own.rollback()
+
+
+def test_the_api_may_lend_move_and_describe_and_forget_nothing(url, conn):
+    may = "SELECT has_table_privilege('fjarrkoll_api', 'loan', 'INSERT')"
+    if conn.execute(may).fetchone() == (False,):
+        pytest.skip("the role fjarrkoll_api has no rights to record loans yet")
+    with connect(url, role="fjarrkoll_api") as own:
+        start_loan(own, CHAIR, "p-17", [BasicNeed.EATING], at(0))
+        change_needs(own, CHAIR, [])
+        end_loan(own, CHAIR, at(1))
+        place(own, CHAIR, Place.WORKSHOP, at(1), "Bo")
+        place(own, CHAIR, Place.STORAGE, at(0), "Bo", is_correction=True)
+        describe(own, CHAIR, {Fact.AREA: "Hisingen"})
+        own.commit()
+        for refused in (
+            "DELETE FROM loan",
+            "DELETE FROM placement",
+            "UPDATE placement SET who = 'x'",
+            "UPDATE loan SET person = 'x'",
+            "UPDATE device SET status = 'active'",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), own.transaction():
+                own.execute(refused)

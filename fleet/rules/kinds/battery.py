@@ -23,13 +23,14 @@ from fleet.rules.kinds.trend import UNSAID, renewed_days, spread_out
 from fleet.rules.parameters import Duration, MetricName, Number, ParameterError, Value, Whole
 from fleet.rules.rule import Needs, Rule, Verdict, Window, fold_days
 from fleet.rules.statistics import (
-    BEYOND_DOUBT,
+    RECENT_N,
     Crossing,
     Floats,
     centre,
     counted,
     crossing,
     halves_slope,
+    is_lately_above,
     median,
     months,
     number,
@@ -52,7 +53,6 @@ _LEAST_DROP_PCT: Final = 10.0
 _LEAST_DRIVE_M: Final = 300.0
 """Below these a day's range is mostly rounding. Ours, without a source."""
 
-_RECENT_N: Final = 10
 _ROUGH_SLACK: Final = 1.5
 """How much steeper than its rough slope a line may fall before it is looked at. Ours."""
 
@@ -204,7 +204,7 @@ class _History:
     def _worst(self, x: Floats, y: Floats) -> float:
         """Where a rough and ungenerous forecast ends: above the limit, nothing more is asked."""
         falling = max(0.0, -halves_slope(x, y))
-        return median(y[-_RECENT_N:]) - _ROUGH_SLACK * falling * (self._condition.horizon / DAY)
+        return median(y[-RECENT_N:]) - _ROUGH_SLACK * falling * (self._condition.horizon / DAY)
 
     def _renewed_before(self, day: int) -> int:
         """The last day before this one on which the battery was replaced or mended; else 0."""
@@ -212,14 +212,15 @@ class _History:
 
     def _judged(self, x: Floats, y: Floats, day: int, limit: _Limit, *, was_on: bool) -> _Said:
         """Judged upside down, as the line falls to its limit."""
-        if _is_below(y, limit):
+        if is_lately_above(-y, -limit.value):
             return _Said(speaks=True, when=Crossing(0, 0, 0))
         line = theil_sen(x, -y, self._condition.confidence)
         line = line._replace(middle_sd=math.hypot(line.middle_sd, limit.sd))
         when = crossing(line, -limit.value, day, _REACH_D)
         horizon = self._condition.horizon / DAY
-        is_coming = line.is_rising and when.best <= horizon
-        stays = was_on and when.best <= horizon * _LET_GO
+        is_coming = line.is_rising and when.best <= min(horizon, day - x[0])
+        is_near = when.best <= horizon * _LET_GO or not line.is_below(-limit.value, day)
+        stays = was_on and is_near
         return _Said(is_coming or stays or line.is_above(-limit.value, day), when)
 
     def _limit(self, line: _Line, start: int, end: int, day: int) -> _Limit:
@@ -263,7 +264,7 @@ class _History:
             start, first, end = self._ends(line, day)
             if first == end:
                 continue
-            recent = median(line.value[first:end][-_RECENT_N:])
+            recent = median(line.value[first:end][-RECENT_N:])
             measures["range_m" if line.name == "range" else "load_v"] = recent
             if line.name == "range":
                 worn = self._worn(line.value[start:end]).value
@@ -304,12 +305,6 @@ def _distances(odometer: DaySeries | None) -> tuple[Days, Floats] | None:
         return None
     sound = odometer.last >= odometer.high
     return odometer.day[sound], (odometer.high - odometer.low)[sound]
-
-
-def _is_below(y: Floats, limit: _Limit) -> bool:
-    """True if the last days alone are below the limit beyond doubt: a battery can die fast."""
-    middle, sd = centre(y[-_RECENT_N:])
-    return limit.value - middle > BEYOND_DOUBT * math.hypot(sd, limit.sd)
 
 
 def _risen(series: DaySeries | None, after_day: int, day: int) -> float | None:

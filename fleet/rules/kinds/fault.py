@@ -167,9 +167,9 @@ def _happened(episode: Episode, lang: Lang) -> str:
     year = local(episode.first_received_at).year
     how_often = times(episode.occurrence_n, lang)
     first = spoken_time(episode.started_at, lang, year)
-    joint = {"sv": "sedan", "en": "since"}[lang] if episode.occurrence_n > 1 else "–"
+    since = {"sv": " sedan", "en": " since"}[lang] if episode.occurrence_n > 1 else ","
     verb = {"sv": "Rapporterat", "en": "Reported"}[lang]
-    parts = (f"{verb} {how_often} {joint} {first}.", _comes_and_goes(episode, lang))
+    parts = (f"{verb} {how_often}{since} {first}.", _comes_and_goes(episode, lang))
     return " ".join(filter(None, (*parts, _ending(episode, lang, year))))
 
 

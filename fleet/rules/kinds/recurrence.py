@@ -270,7 +270,8 @@ def _grouped(
 
 
 def _reaching(window: Window, findings: Iterable[Finding]) -> list[Finding]:
-    return [f for f in findings if f.ended_at is None or f.ended_at >= window.from_at]
+    reaching = [f for f in findings if f.ended_at is None or f.ended_at >= window.from_at]
+    return sorted(reaching, key=lambda finding: (finding.started_at, finding.about))
 
 
 def _finding(rule: Rule, about: str, stretch: _Stretch, said: Said, now: datetime) -> Finding:

@@ -12,13 +12,13 @@ from fleet.rules.findings import NOTHING, Both, Finding, Need, Point, Said
 from fleet.rules.kind import Kind
 from fleet.rules.parameters import Duration, MetricName, ParameterError, Value, Whole
 from fleet.rules.rule import Needs, Rule, Window, cause_of_rule
-from fleet.rules.statistics import duration, quantity
-from fleet.rules.wording import both, named, told_to_user
+from fleet.rules.statistics import HARD_SPACE, duration, quantity
+from fleet.rules.wording import both, capitalised, named, told_to_user
 from fleet.ticket_text import local, spoken_time, times
 from fleet.words import Component, Fixer, Lang, Severity, Usability
 
 _DAY: Final = timedelta(days=1)
-_HOUR_S: Final = 3600
+_HOUR: Final = timedelta(hours=1)
 
 MAX_POINTS: Final = 60
 """Values that a finding carries as evidence, spread over all it rests on, the worst among them."""
@@ -83,7 +83,7 @@ class Threshold:
         return Needs(
             samples=(self.metric, *other),
             bounds=((self.metric, low, high),),
-            lookback_days=-(-(self.hold + self.min_samples * self.max_gap) // _DAY),
+            lookback_days=-(-(self.hold + self.min_samples * self.max_gap + _HOUR) // _DAY),
         )
 
     def evaluate(self, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
@@ -215,33 +215,45 @@ class Threshold:
     def _happened(self, group: Sequence[_Stretch], lang: Lang) -> str:
         first = group[0].samples[0].at
         since = spoken_time(first, lang, local(first).year)
-        longest = duration(_longest(group)).in_(lang) if self.hold else ""
+        side = _SIDES[lang][self.limit.sign]
         limit = quantity(self.metric, self.limit.value).in_(lang)
-        what = named(self.metric, lang)
-        how_often = times(len(group), lang)
-        if lang == "sv":
-            side = "under" if self.limit.sign < 0 else "över"
-            long = f", som längst {longest}" if longest else ""
-            return f"{what.capitalize()} {side} {limit} {how_often}{long}, först {since}.{self._under(lang)}"
-        side = "below" if self.limit.sign < 0 else "above"
-        long = f", for {longest} at most" if longest else ""
-        return f"{what.capitalize()} {side} {limit} {how_often}{long}, first {since}.{self._under(lang)}"
+        what = f"{capitalised(named(self.metric, lang))} {side} {limit} {times(len(group), lang)}"
+        started = f"först {since}." if lang == "sv" else f"first {since}."
+        parts = (f"{what}{self._lasting(group, lang)},", started, self._under(lang))
+        return " ".join(filter(None, parts))
+
+    def _lasting(self, group: Sequence[_Stretch], lang: Lang) -> str:
+        if not self.hold:
+            return ""
+        longest = _spoken_length(_longest(group)).in_(lang)
+        return f", som längst {longest}" if lang == "sv" else f", for {longest} at most"
 
     def _under(self, lang: Lang) -> str:
         """Which samples were looked at."""
         if self.only is None:
             return ""
         limit = quantity(self.only.metric, self.only.limit.value).in_(lang)
-        what = named(self.only.metric, lang)
+        what = f"{named(self.only.metric, lang)} {{}} {_SIDES[lang][self.only.limit.sign]} {limit}"
         if lang == "sv":
-            side = "under" if self.only.limit.sign < 0 else "över"
-            return f" Bara värden när {what} var {side} {limit} räknas."
-        side = "below" if self.only.limit.sign < 0 else "above"
-        return f" Only values while {what} was {side} {limit} count."
+            return f"Bara värden när {what.format('var')} räknas."
+        return f"Only values while {what.format('was')} count."
+
+
+_SIDES: Final[Mapping[Lang, Mapping[int, str]]] = {
+    "sv": {-1: "under", 1: "över"},
+    "en": {-1: "below", 1: "above"},
+}
+
+
+def _spoken_length(span: timedelta) -> Both:
+    seconds = round(span.total_seconds())
+    if seconds >= 120:
+        return duration(span)
+    return Both(f"{seconds}{HARD_SPACE}s", f"{seconds}{HARD_SPACE}s")
 
 
 def _hour(at: datetime) -> int:
-    return int(at.timestamp() // _HOUR_S)
+    return int(at.timestamp() // _HOUR.total_seconds())
 
 
 def _longest(group: Sequence[_Stretch]) -> timedelta:

@@ -27,12 +27,14 @@ from fleet.rules.parameters import (
 )
 from fleet.rules.rule import Needs, Rule, Verdict, Window, cause_of_rule, fold_days
 from fleet.rules.statistics import (
+    RECENT_N,
     Crossing,
     Floats,
     Line,
     counted,
     crossing,
     halves_slope,
+    is_lately_above,
     median,
     quantity,
     theil_sen,
@@ -42,7 +44,9 @@ DAY: Final = timedelta(days=1)
 UNSAID: Final = Said(NOTHING, NOTHING, NOTHING)
 """In a verdict whose words are written once, when the run of days is known."""
 
-_RECENT_N: Final = 7
+LATELY_SURE: Final = 0.99
+"""One less the chance of nine days of ten above a limit that is the usual value."""
+
 _ROUGH_SLACK: Final = 2.0
 """The rough slope may be wrong by half before a day is dismissed unseen. Ours."""
 
@@ -65,7 +69,8 @@ class DayValue(StrEnum):
 class Trend:
     """The robust line through a metric's daily values is at the limit within the horizon.
 
-    The line must rise beyond doubt, or already be at the limit beyond doubt. Once it holds, it
+    The line must rise beyond doubt, and is drawn no further ahead than it looks back; or already be at the limit beyond doubt, or nearly all of the
+    last days are beyond it: a step, which a line sees late. Once it holds, it
     holds until the best estimate is clear of the limit.
 
     Attributes:
@@ -120,13 +125,17 @@ class Trend:
         line = theil_sen(x, y, self.confidence)
         now = float(x[-1])
         when = crossing(line, limit, now)
-        is_there = line.is_above(limit, now)
-        is_coming = line.is_rising and when.best <= horizon
-        stays = was_on and when.best <= horizon * _LET_GO
+        is_lately = is_lately_above(y, limit)
+        if is_lately:
+            when = Crossing(0, 0, 0)
+        is_there = is_lately or line.is_above(limit, now)
+        is_coming = line.is_rising and when.best <= min(horizon, now - x[0])
+        stays = was_on and (when.best <= horizon * _LET_GO or not line.is_below(limit, now))
         if not (is_there or is_coming or stays):
             return None
-        sureness = self._sureness(line, now + horizon)
-        return Verdict(UNSAID, sureness, measures=self._measures(line, now, when))
+        sureness = LATELY_SURE if is_lately else self._sureness(line, now + horizon)
+        level = median(y[-RECENT_N:]) if is_lately else line.at(now)
+        return Verdict(UNSAID, sureness, measures=self._measures(line, level, when))
 
     def _sureness(self, line: Line, at: float) -> float:
         """How likely the line is at the limit by then, if its errors are normal."""
@@ -135,12 +144,12 @@ class Trend:
         chance = NormalDist().cdf(beyond / spread) if spread > 0 else float(beyond >= 0)
         return round(min(max(chance, 0.01), 0.99), 3)
 
-    def _measures(self, line: Line, now: float, when: Crossing) -> tuple[tuple[str, float], ...]:
+    def _measures(self, line: Line, level: float, when: Crossing) -> tuple[tuple[str, float], ...]:
         """The line in the metric's own direction; days that nobody can tell are left out."""
         low, high = sorted(self.sign * slope for slope in line.slopes)
         days = {"crosses_in_d": when.best, "earliest_d": when.earliest, "latest_d": when.latest}
         return (
-            ("level", self.sign * line.at(now)),
+            ("level", self.sign * level),
             ("slope_per_d", self.sign * line.slope),
             ("slope_low_per_d", low),
             ("slope_high_per_d", high),
@@ -200,7 +209,7 @@ _USER: Final = Both(
 
 def _is_far(x: Floats, y: Floats, limit: float, horizon: float) -> bool:
     """True if even a generous forecast is nowhere near: most days, at little cost."""
-    recent = median(y[-_RECENT_N:])
+    recent = median(y[-RECENT_N:])
     if recent >= limit:
         return False
     return recent + _ROUGH_SLACK * horizon * max(0.0, halves_slope(x, y)) < limit

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
 import numpy as np
-import pytest
 
-from fleet.rules.facts import DaySeries, DeviceProfile, Facts, Repair, day_closes_at, day_starts_at
+from fleet.rules.facts import DaySeries, DeviceProfile, Facts, day_closes_at, day_starts_at
 from fleet.rules.findings import Both, Finding
 from fleet.rules.kinds.battery import KIND
 from fleet.rules.parameters import read_all

@@ -1,0 +1,36 @@
+"""JSON: what the rules concluded."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+
+from api import cursors
+from api.asking import FindingsAsked, known_device_no
+from api.grounds import finding_out
+from api.problems import READING
+from api.rooms import InRooms
+from api.schemas import FindingPage
+from storage import reading
+from storage.reading import FindingFilter
+
+router = APIRouter(prefix="/api/v1/findings", tags=["findings"], responses=READING)
+
+
+@router.get("", operation_id="list_findings")
+def list_findings(rooms: InRooms, asked: Annotated[FindingsAsked, Query()]) -> FindingPage:
+    """Findings in the order they were first concluded, the newest first.
+
+    Those that ask for care rest on values about the person, and are not listed here.
+    """
+    before = cursors.decode("findings", asked.cursor, cursors.read_number)
+    limit = asked.limit
+    with rooms.reading.read() as conn:
+        number = known_device_no(conn, asked.device) if asked.device is not None else None
+        wanted = FindingFilter(number, asked.rule, asked.open)
+        rows = reading.findings(conn, wanted, limit + 1, before)
+    following = None
+    if len(rows) > limit:
+        following = cursors.encode("findings", (rows[limit - 1].finding_no,))
+    return FindingPage(items=[finding_out(row) for row in rows[:limit]], next_cursor=following)

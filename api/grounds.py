@@ -1,0 +1,192 @@
+"""Why a ticket exists: findings as answers, their numbers in words, and the rules behind them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from typing import Any, Final
+
+from api import typography
+from api.schemas import BothOut, FindingOut, FindingPointOut, SaidOut, WholeFindingOut
+from api.telling import Say
+from api.texts import TEXTS
+from fleet.faults import load_catalogue
+from fleet.metrics import load_metrics
+from fleet.rules.reader import RuleFileError, parse_rule
+from fleet.rules.rule import Rule
+from storage import reading
+from storage.connection import Connection
+from storage.reading import FindingRow
+
+_RULES_KEPT: Final = 256
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def finding_out(row: FindingRow) -> FindingOut:
+    return FindingOut.model_validate(_fields(row))
+
+
+def whole_finding_out(row: FindingRow) -> WholeFindingOut:
+    points = [
+        FindingPointOut(at=_EPOCH + timedelta(milliseconds=at_ms), metric=metric, value=value)
+        for at_ms, metric, value in row.detail.get("points", ())
+    ]
+    return WholeFindingOut.model_validate({**_fields(row), "points": points})
+
+
+_COLUMNS: Final = (
+    "finding_no", "device_id", "subject", "rule_id", "rule_version", "about", "cause", "need",
+    "severity", "usability", "fixer", "component", "started_at", "last_at", "ended_at", "known_at",
+    "occurrence_n", "confidence",
+)  # fmt: skip
+
+
+def _fields(row: FindingRow) -> dict[str, Any]:
+    said = row.detail.get("said", {})
+    return {
+        **{name: getattr(row, name) for name in _COLUMNS},
+        "said": SaidOut(**{name: _both(said.get(name)) for name in SaidOut.model_fields}),
+        "measures": row.detail.get("measures", {}),
+        "ruled_out": [_both(texts) for texts in row.detail.get("ruled_out", ())],
+    }
+
+
+def _both(texts: Sequence[str] | None) -> BothOut:
+    sv, en = texts or ("", "")
+    return BothOut(sv=sv, en=en)
+
+
+def rule_of(conn: Connection, rule_id: str, version: int) -> Rule | None:
+    """The rule behind a finding; None where this release cannot read its text."""
+    body = reading.rule_body(conn, rule_id, version)
+    return None if body is None else _parsed(body)
+
+
+@lru_cache(maxsize=_RULES_KEPT)
+def _parsed(body: str) -> Rule | None:
+    try:
+        return parse_rule(body)
+    except RuleFileError:
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One finding as the ticket's page shows it.
+
+    `at` and `range` are the time to show on the device's page, `metric` what to draw there.
+    """
+
+    finding: WholeFindingOut
+    title: str
+    happened: str
+    about: str
+    rule_title: str
+    rule_why: str
+    numbers: list[tuple[str, str]]
+    ruled_out: list[str]
+    at: str
+    range: str
+    metric: str
+
+
+def grounds(conn: Connection, findings: Iterable[WholeFindingOut], say: Say) -> list[Ground]:
+    return [_ground(conn, finding, say) for finding in findings]
+
+
+def _ground(conn: Connection, finding: WholeFindingOut, say: Say) -> Ground:
+    rule = rule_of(conn, finding.rule_id, finding.rule_version)
+    is_metric = finding.about in load_metrics()
+    middle = finding.started_at + (finding.last_at - finding.started_at) / 2
+    return Ground(
+        finding=finding,
+        title=say.both(finding.said.title) or about_words(finding.about, say),
+        happened=say.both(finding.said.happened),
+        about=about_words(finding.about, say),
+        rule_title=rule.title.in_(say.lang) if rule else finding.rule_id,
+        rule_why=rule.why.in_(say.lang) if rule else "",
+        numbers=numbers(finding.measures, finding.about, say),
+        ruled_out=[say.both(both) for both in finding.ruled_out],
+        at=say.instant(middle),
+        range=_range_for(finding.last_at - finding.started_at),
+        metric=finding.about if is_metric else "",
+    )
+
+
+def _range_for(length: timedelta) -> str:
+    if length <= timedelta(hours=20):
+        return "24h"
+    return "7d" if length <= timedelta(days=6) else "30d"
+
+
+def about_words(about: str, say: Say) -> str:
+    """A code with its meaning, a metric by its name; other words as they are known."""
+    system, slash, code = about.partition("/")
+    if slash:
+        return f"{code} · {load_catalogue().look_up(system, code).meaning(say.lang)}"
+    if about in load_metrics():
+        return say.metric(about)
+    return say.cap(say.word("about", about))
+
+
+def numbers(measures: Mapping[str, float], about: str, say: Say) -> list[tuple[str, str]]:
+    """The numbers behind the words, as (name, value). What was counted to nothing is left out."""
+    found = []
+    for name, value in measures.items():
+        prefix, _, metric = name.partition("_")
+        if prefix in _OF_METRIC and metric in load_metrics():
+            found.append((say.t(f"measure.{prefix}", metric=say.metric(metric).lower()), name))
+        elif value or not name.endswith(("_n", "_count")):
+            found.append((_label(name, say), name))
+    return [(say.cap(label), _amount(name, measures[name], about, say)) for label, name in found]
+
+
+_OF_METRIC: Final = frozenset({"worst", "used", "every", "daily"})
+_IN_METRIC: Final = frozenset({"level", "limit", "rise"})
+
+
+def _label(name: str, say: Say) -> str:
+    return say.word("measure", name) if f"measure.{name}" in TEXTS else name
+
+
+def _amount(name: str, value: float, about: str, say: Say) -> str:
+    prefix, _, metric = name.partition("_")
+    if prefix in _OF_METRIC and metric in load_metrics():
+        amount = say.quantity(value, metric)
+        return say.t("measure.a_day", amount=amount) if prefix == "daily" else amount
+    if about in load_metrics() and name in _IN_METRIC:
+        return say.quantity(value, about)
+    if about in load_metrics() and name.startswith("slope_"):
+        return say.t("measure.a_week", amount=_weekly(value, about, say))
+    return _by_unit(name, value, say)
+
+
+def _weekly(value: float, metric: str, say: Say) -> str:
+    """One decimal more than the metric has: a slow change is a small number."""
+    known = load_metrics().get(metric)
+    assert known is not None
+    shown = typography.number(value * known.display_factor * 7, say.lang, known.decimals + 1)
+    return f"{shown}{typography.HARD_SPACE}{known.display_unit}"
+
+
+_UNIT_METRICS: Final = {"m": "odometer_m", "v": "battery_voltage_v"}
+
+
+def _by_unit(name: str, value: float, say: Say) -> str:
+    """A number by the unit that its name ends in."""
+    unit = name.rpartition("_")[2]
+    if unit in _UNIT_METRICS:
+        return say.quantity(value, _UNIT_METRICS[unit])
+    match unit:
+        case "s":
+            return say.duration_ms(round(value * 1000))
+        case "d":
+            return typography.days(value, say.lang)
+        case "h":
+            return f"{say.n(value)}{typography.HARD_SPACE}{'tim' if say.lang == 'sv' else 'h'}"
+        case "share":
+            return f"{say.n(value * 100)}{typography.HARD_SPACE}%"
+        case _:
+            return typography.number(value, say.lang, 0 if float(value).is_integer() else 2)

@@ -1,0 +1,416 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from functools import cache
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from firmware_sim.devices.rhythm import DAY, HOUR
+from firmware_sim.history.battery import END_CAPACITY, WORN_CAPACITY, PackLife
+from firmware_sim.history.codes import codes_for
+from firmware_sim.history.fleet import all_causes, generate, plan_history
+from firmware_sim.history.mix import HISTORY_SCENARIOS, SERVICE_EVERY_H
+from firmware_sim.history.shapes import SILENCES, Cause, DeviceHistory
+from firmware_sim.history.timeline import (
+    Gap,
+    Reach,
+    Season,
+    after_working_days,
+    day_grid,
+    local_days,
+    to_at,
+    to_ms,
+)
+from firmware_sim.history.world import World
+from fleet.models import load_models
+from fleet.rules.facts import day_of
+from fleet.words import DeviceClass
+
+FROM = datetime(2025, 9, 1, tzinfo=UTC)
+
+
+@cache
+def made(scenario: str, devices: int = 120, seed: int = 3) -> tuple[World, list[DeviceHistory]]:
+    world, plan = plan_history(devices, seed, HISTORY_SCENARIOS[scenario])
+    return world, list(generate(world, plan))
+
+
+def causes_of(scenario: str) -> list[tuple[DeviceHistory, Cause]]:
+    return [(device, cause) for device in made(scenario)[1] for cause in device.truth]
+
+
+def same(one: DeviceHistory, other: DeviceHistory) -> bool:
+    """Equal in everything a backend could see, and in the truth."""
+    plain = ("profile", "events", "placements", "truth", "packs")
+    if any(getattr(one, name) != getattr(other, name) for name in plain):
+        return False
+    if one.hours.keys() != other.hours.keys():
+        return False
+    arrays = ("hour", "sample_n", "low", "high", "total", "last")
+    return np.array_equal(one.contacts.receipts_ms, other.contacts.receipts_ms) and all(
+        np.array_equal(getattr(series, name), getattr(other.hours[metric], name))
+        for metric, series in one.hours.items()
+        for name in arrays
+    )
+
+
+def test_the_same_seed_gives_the_same_history() -> None:
+    world, plan = plan_history(40, 7)
+    again, plan_again = plan_history(40, 7)
+    assert all(map(same, generate(world, plan), generate(again, plan_again)))
+
+
+def test_another_seed_gives_another_history() -> None:
+    one, other = (next(generate(*plan_history(1, seed))) for seed in (7, 8))
+    assert not same(one, other)
+
+
+def test_a_device_does_not_depend_on_the_others_made_with_it() -> None:
+    world, plan = plan_history(60, 5)
+    whole = {device.profile.id: device for device in generate(world, plan)}
+    backwards, _ = plan_history(60, 5)
+    part = list(generate(backwards, plan[::-3]))
+    assert len(part) == 20
+    assert all(same(device, whole[device.profile.id]) for device in part)
+
+
+def test_a_lasting_fault_is_raised_and_not_cleared_before_its_repair() -> None:
+    seen = 0
+    for device, cause in causes_of("faults"):
+        if cause.kind != "lasting" or cause.detectable_since is None:
+            continue
+        seen += 1
+        told = [r.event for r in device.events if f"{r.system}/{r.code}" in cause.codes]
+        before = [e for e in told if e.at >= cause.since and not device.quiet_at(e.at)]
+        before = [e for e in before if cause.until is None or e.at < cause.until]
+        repaired = timedelta(minutes=11)
+        assert before[0].state == "raised"
+        assert all(
+            e.state == "raised" or (cause.until is not None and cause.until - e.at < repaired)
+            for e in before
+        ), cause
+    assert seen > 8
+
+
+def test_a_counting_fault_only_grows() -> None:
+    seen = 0
+    for device, cause in causes_of("faults"):
+        if cause.kind == "counting":
+            seen += 1
+            counts = [
+                r.event.count
+                for r in device.events
+                if f"{r.system}/{r.code}" in cause.codes and r.event.state == "logged"
+            ]
+            assert all(a is not None and b is not None and a < b for a, b in pairwise(counts))
+    assert seen
+
+
+def test_what_follows_from_a_low_battery_comes_within_it_and_has_a_parent() -> None:
+    seen = 0
+    for device, cause in causes_of("batteries"):
+        if not cause.children or cause.kind != "low_battery":
+            continue
+        seen += 1
+        during = [e for e in device.events if _is_during(e.event.at, cause)]
+        names = [f"{e.system}/{e.code}" for e in during if e.event.state == "raised"]
+        children = [n for n, name in enumerate(names) if name in cause.children]
+        parents = [n for n, name in enumerate(names) if name in cause.codes]
+        assert cause.children.isdisjoint(cause.codes)
+        assert not children or (parents and parents[0] < children[0]), cause
+    assert seen > 3
+
+
+def _is_during(at: datetime, cause: Cause) -> bool:
+    return cause.since <= at and (cause.until is None or at <= cause.until)
+
+
+def test_repairs_come_two_to_twelve_working_days_after() -> None:
+    waits = [
+        (cause.until - cause.since).days
+        for _, cause in causes_of("faults")
+        if cause.needs_person and cause.until is not None and cause.repeat_of is None
+    ]
+    assert len(waits) > 10
+    assert min(waits) >= 1
+    # A visit that would overlap another waits for it, three days at a time.
+    assert max(waits) <= 16 + 6
+
+
+def test_a_repair_that_does_not_hold_has_the_same_code_back_within_days() -> None:
+    scenario = replace(HISTORY_SCENARIOS["faults"], repeats=1.0)
+    world, plan = plan_history(80, 2, scenario)
+    seen = 0
+    for device in generate(world, plan):
+        by_id = {cause.id: cause for cause in device.truth}
+        for cause in device.truth:
+            if cause.repeat_of is not None:
+                seen += 1
+                first = by_id[cause.repeat_of]
+                assert first.until is not None
+                assert timedelta(0) < cause.since - first.until < timedelta(days=7)
+                assert cause.component is first.component
+    assert seen > 3
+
+
+def test_workshop_codes_are_reported_while_the_device_is_there() -> None:
+    scenario = replace(HISTORY_SCENARIOS["quiet"], visits=2.0)
+    world, plan = plan_history(60, 4, scenario)
+    devices = [d for d in generate(world, plan) if d.placements]
+    events = [(d, r) for d in devices for r in d.events if "SERVICE" not in r.code]
+    assert len(events) > 10
+    outside = [r for d, r in events if not d.quiet_at(r.event.at) and r.system != "rhino2.service"]
+    assert [
+        r for r in outside if r.event.state == "raised" and not _is_power(r.code, r.system)
+    ] == []
+
+
+def _is_power(code: str, system: str) -> bool:
+    return any(
+        fault.code == code and fault.system == system
+        for model in load_models()
+        for fault in codes_for(model.id).low + codes_for(model.id).starved
+    )
+
+
+def test_nothing_is_wrong_in_the_quiet_scenario() -> None:
+    kinds = {cause.kind for _, cause in causes_of("quiet")}
+    assert kinds <= {"service_due", "low_battery"}
+
+
+def test_a_storm_is_one_cause_and_its_members_show_it_within_an_hour() -> None:
+    world, devices = made("storm", 300)
+    causes = all_causes(world, [(d.profile, d.truth) for d in devices])
+    storms = [cause for cause in causes if cause.kind == "storm"]
+    assert len(storms) == 2
+    by_id = {device.profile.id: device for device in devices}
+    for storm in storms:
+        assert storm.device is None
+        assert len(storm.members) > 5
+        for member in storm.members:
+            raised = [
+                r.event.at
+                for r in by_id[member].events
+                if f"{r.system}/{r.code}" in storm.codes and r.event.state == "raised"
+            ]
+            assert any(timedelta(0) <= at - storm.since < timedelta(hours=1) for at in raised)
+
+
+def test_a_bad_lot_is_a_cause_beside_its_singles() -> None:
+    world, devices = made("storm", 300)
+    causes = all_causes(world, [(d.profile, d.truth) for d in devices])
+    bad = next(cause for cause in causes if cause.kind == "bad_batch")
+    singles = [cause for cause in causes if cause.part_of == bad.id]
+    assert {cause.device for cause in singles} == bad.members
+    assert all(cause.kind == "lasting" and cause.codes == bad.codes for cause in singles)
+    lots = {d.profile.batch for d in devices if d.profile.id in bad.members}
+    assert len(lots) == 1
+
+
+def test_nothing_comes_from_a_device_without_power_and_all_later_from_one_without_radio() -> None:
+    seen = set()
+    for device, cause in causes_of("silence"):
+        if cause.kind not in ("dead_power", "dead_radio"):
+            continue
+        seen.add(cause.kind)
+        until_ms = 2**62 if cause.until is None else to_ms(cause.until)
+        received = device.contacts.receipts_ms
+        inside = (received > to_ms(cause.since) + HOUR) & (received < until_ms)
+        assert not inside.any()
+        measured = device.contacts.hour * HOUR
+        during = ((measured > to_ms(cause.since) + HOUR) & (measured < until_ms - HOUR)).any()
+        assert not (during and cause.kind == "dead_power")
+    assert seen == {"dead_power", "dead_radio"}
+
+
+def test_harmless_silences_need_nobody() -> None:
+    kinds = {c.kind for _, c in causes_of("silence") if c.kind in SILENCES and not c.needs_person}
+    assert {"hospital_stay", "poor_coverage", "behind_gateway"} <= kinds | {"behind_gateway"}
+    assert kinds.isdisjoint({"dead_radio", "dead_power"})
+
+
+def test_a_meter_is_silent_while_its_gateway_is() -> None:
+    scenario = replace(HISTORY_SCENARIOS["quiet"], dead_radios=1.0)
+    world, plan = plan_history(60, 1, scenario)
+    devices = {d.profile.id: d for d in generate(world, plan)}
+    children = [d for d in devices.values() if d.profile.gateway in devices]
+    assert children
+    for child in children:
+        dead = {c.since for c in devices[child.profile.gateway or ""].truth if c.needs_person}
+        assert dead == {c.since for c in child.truth if c.kind == "behind_gateway"}
+
+
+def test_only_what_the_model_reports_is_reported() -> None:
+    for device in made("all")[1]:
+        model = load_models().get(device.profile.model)
+        assert model is not None
+        assert set(device.hours) <= set(model.metrics)
+        assert {r.system for r in device.events} <= set(model.fault_systems)
+
+
+def test_every_hour_is_whole() -> None:
+    for device in made("all")[1]:
+        for metric, series in device.hours.items():
+            assert (np.diff(series.hour) > 0).all(), metric
+            assert (series.sample_n > 0).all(), metric
+            mean = series.total / series.sample_n
+            assert (series.low <= mean + 1e-6).all(), (device.profile.id, metric)
+            assert (mean <= series.high + 1e-6).all(), (device.profile.id, metric)
+
+
+@pytest.mark.parametrize("metric", ["drive_time_s", "odometer_m", "charge_count", "blower_time_s"])
+def test_counters_never_fall(metric: str) -> None:
+    counted = [d.hours[metric] for d in made("all")[1] if metric in d.hours]
+    assert counted
+    assert all((np.diff(series.last) >= 0).all() for series in counted)
+
+
+def test_days_are_those_the_rules_read() -> None:
+    for device in made("all", 40)[1][:12]:
+        for series in device.hours.values():
+            days = series.by_day()
+            assert days.total.sum() == pytest.approx(series.total.sum())
+            assert days.low.min() == series.low.min()
+            assert days.last[-1] == series.last[-1]
+
+
+def test_samples_agree_with_their_hour() -> None:
+    seen = 0
+    for device in made("batteries")[1]:
+        if not device.samples:
+            continue
+        seen += 1
+        voltage, hours = device.samples["battery_voltage_v"], device.hours["battery_voltage_v"]
+        lows = dict(zip(hours.hour.tolist(), hours.low.tolist(), strict=True))
+        for hour in np.unique(voltage.at_ms // HOUR):
+            low = voltage.value[voltage.at_ms // HOUR == hour].min()
+            assert low == pytest.approx(lows[int(hour)], abs=0.011)
+        assert len({len(series.at_ms) for series in device.samples.values()}) == 1
+    assert seen > 5
+
+
+def test_an_event_is_received_after_it_happened() -> None:
+    for device in made("all")[1]:
+        for reported in device.events:
+            assert reported.event.received_at >= reported.event.at
+        orders = [reported.event.order for reported in device.events]
+        assert orders == sorted(orders)
+
+
+def test_hours_become_known_as_they_are_received() -> None:
+    device = made("silence")[1][0]
+    world = made("silence")[0]
+    counts = [
+        len(device.contacts.hours_known(world.season.from_ms + day * DAY)) for day in range(91)
+    ]
+    assert counts == sorted(counts)
+    assert counts[-1] == len(device.contacts.hour)
+
+
+def test_service_falls_due_when_a_counter_passes_the_interval() -> None:
+    every_s = SERVICE_EVERY_H[DeviceClass.POWERED_WHEELCHAIR] * 3600
+    seen = 0
+    for device, cause in causes_of("quiet"):
+        if device.profile.device_class is not DeviceClass.POWERED_WHEELCHAIR:
+            continue
+        if cause.kind == "service_due":
+            seen += 1
+            series = device.hours["drive_time_s"]
+            before = series.last[series.hour * HOUR < to_ms(cause.since) - HOUR]
+            after = series.last[series.hour * HOUR > to_ms(cause.since)]
+            assert not len(before) or before[-1] // every_s == series.last[0] // every_s
+            assert not len(after) or after[0] // every_s > series.last[0] // every_s
+    assert seen
+
+
+def test_a_worn_pack_sags_more_than_a_fresh_one() -> None:
+    """Under the same use; the truth of wear must show in what is reported, or no rule could."""
+    worn, fresh = [], []
+    for device in made("batteries")[1]:
+        if device.packs:
+            low = float(np.percentile(device.hours["battery_voltage_v"].low, 2))
+            ended = device.packs[0].end_at < to_at(made("batteries")[0].season.until_ms)
+            (worn if ended else fresh).append(low)
+    assert len(worn) > 3
+    assert np.median(worn) < np.median(fresh) - 0.5
+
+
+packs = st.builds(
+    lambda fitted, life: PackLife(fitted * DAY, (fitted + life) * DAY, None, 60.0, 0.03),
+    st.integers(18_000, 20_000),
+    st.integers(600, 1_400),
+)
+
+
+@given(packs)
+def test_capacity_only_falls_and_ends_where_it_is_said_to(pack: PackLife) -> None:
+    at_ms = np.linspace(pack.fitted_ms, pack.end_ms + 100 * DAY, 60)
+    assert (np.diff(pack.capacity(at_ms)) <= 1e-12).all()
+    assert float(pack.capacity(np.array([float(pack.end_ms)]))[0]) == pytest.approx(END_CAPACITY)
+    worn = float(pack.capacity(np.array([float(pack.worn_ms())]))[0])
+    assert worn == pytest.approx(WORN_CAPACITY, abs=0.002)
+    assert (np.diff(pack.resistance(at_ms, np.full(60, 20.0))) >= -1e-12).all()
+
+
+def test_about_as_many_chairs_need_a_repair_as_in_the_field() -> None:
+    """63.8 % in six months is 40 % in 90 days; what has no sensor is not here."""
+    chairs = [
+        device
+        for device in made("all", 400, 1)[1]
+        if device.profile.device_class is DeviceClass.POWERED_WHEELCHAIR
+    ]
+    repaired = {"service_due", "storm", "low_battery"}
+    share = np.mean(
+        [any(c.needs_person and c.kind not in repaired for c in d.truth) for d in chairs]
+    )
+    assert 0.2 < share < 0.45
+
+
+@settings(max_examples=60)
+@given(st.integers(480_000, 520_000))
+def test_local_days_are_those_of_the_calendar(hour: int) -> None:
+    assert local_days(np.array([hour]))[0] == day_of(datetime.fromtimestamp(hour * 3600, UTC))
+
+
+@pytest.mark.parametrize("first_hour", [0, 5, 12])
+def test_the_grid_has_each_hour_once(first_hour: int) -> None:
+    season = Season(to_ms(FROM), 90)
+    grid = day_grid(season, first_hour)
+    hours = grid.hour[grid.inside]
+    assert len(np.unique(hours)) == len(hours)
+    # The clocks go back once: that night's last hour is left out.
+    assert len(hours) == 90 * 24 - 1
+
+
+def test_working_days_leave_out_the_weekend() -> None:
+    friday = to_ms(datetime(2025, 9, 5, 20, tzinfo=UTC))
+    assert to_at(after_working_days(friday, 1, 9.0)) == datetime(2025, 9, 8, 7, tzinfo=UTC)
+    assert to_at(after_working_days(friday, 6, 9.0)) == datetime(2025, 9, 15, 7, tzinfo=UTC)
+
+
+gaps = st.lists(
+    st.builds(
+        lambda start, hours, keeps: Gap(start * HOUR, (start + hours) * HOUR, keeps),
+        st.integers(0, 200),
+        st.integers(1, 60),
+        st.booleans(),
+    ),
+    max_size=5,
+)
+
+
+@given(gaps, st.integers(0, 250))
+def test_nothing_is_received_within_a_gap(gaps: list[Gap], hour: int) -> None:
+    reach = Reach(tuple(gaps), Season(0, 90))
+    got_ms = reach.received(hour * HOUR, np.random.default_rng(1))
+    off = any(not g.keeps and g.from_ms <= hour * HOUR < g.until_ms for g in gaps)
+    assert (got_ms is None) == off
+    if got_ms is not None:
+        assert got_ms > hour * HOUR
+        within = [g for g in gaps if g.from_ms < got_ms - 40_000 and got_ms < g.until_ms]
+        assert within == []
