@@ -14,7 +14,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import devices, ingest, ledger, pages, tickets, vitals
+from api import devices, findings, ingest, ledger, pages, tickets, vitals
 from api.problems import (
     MEDIA_TYPE,
     FieldProblem,
@@ -31,7 +31,8 @@ from api.settings import ApiSettings
 from api.shield import Shield
 from storage.connection import DatabaseDownError
 
-_DESCRIPTION = """Telemetry of assistive devices: devices, samples, faults, tickets and the ledger.
+_DESCRIPTION = """Telemetry of assistive devices: devices, samples, faults, findings,
+tickets and the ledger.
 
 Instants are RFC 3339 in UTC. Lists end with `next_cursor`; give it back as `cursor` for the next
 rows. Errors are problem details (RFC 9457) whose `next` says what to do. There is no access
@@ -52,7 +53,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         lifespan=_lifespan(rooms),
     )
     app.state.rooms = rooms
-    for part in (devices, tickets, ledger, ingest, vitals, pages):
+    for part in (devices, tickets, findings, ledger, ingest, vitals, pages):
         app.include_router(part.router)
     app.add_middleware(Shield, answer=answer, meters=rooms.meters)
     _handle_errors(app)

@@ -77,9 +77,7 @@ class TicketsAsked(_Asked):
 
 class FindingsAsked(_Asked):
     device: _OfDevice = None
-    rule: str | None = Field(
-        None, pattern=r"^[a-z0-9._-]{1,40}$", description="Only of this rule."
-    )
+    rule: str | None = Field(None, pattern=r"^[a-z0-9._-]{1,40}$", description="Only of this rule.")
     open: bool | None = Field(None, description="Only those that hold, or that have ended.")
     cursor: _Cursor = None
     limit: _Limit = 50

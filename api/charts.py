@@ -72,17 +72,23 @@ class Chart:
     summary: str
     rows: list[Row]
     is_hourly: bool
+    has_limit: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every part of one drawing needs to know."""
+    """What every part of one drawing needs to know. `limit` is in the metric's stored unit."""
 
     number: int
     metric: str
     lang: Lang
     now: datetime
     span: Span
+    limit: float | None = None
+
+    @property
+    def shown_limit(self) -> float | None:
+        return None if self.limit is None else shown_value(self.limit, self.metric)
 
     def x(self, at: datetime) -> float:
         return LEFT + (RIGHT - LEFT) * ((at - self.span.low) / (self.span.high - self.span.low))
@@ -105,8 +111,9 @@ def chart(frame: Frame, series: Series, marks: Sequence[Mark]) -> Chart:
             **_extremes(frame, points),
         )
         rows = _table(frame, points)
-    is_hourly = series.step is not None
-    return Chart(frame.metric, label, metric_unit(frame.metric), drawing, summary, rows, is_hourly)
+    unit = metric_unit(frame.metric)
+    is_hourly, has_limit = series.step is not None, frame.limit is not None
+    return Chart(frame.metric, label, unit, drawing, summary, rows, is_hourly, has_limit)
 
 
 def _shown(point: Point, metric: str) -> Point:
@@ -146,6 +153,7 @@ def _svg(
         *_time_axis(frame),
         *(_band(frame, scale, piece) for piece in pieces if step),
         _line(frame, scale, pieces),
+        _limit(frame, scale),
         *_marks(frame, marks),
     ]
     head = Markup(
@@ -157,6 +165,8 @@ def _svg(
 def _reach(frame: Frame, points: Sequence[Point]) -> tuple[float, float]:
     """The least and greatest value to show; a share is shown against its whole."""
     low, high = min(p.low for p in points), max(p.high for p in points)
+    if frame.shown_limit is not None:
+        low, high = min(low, frame.shown_limit), max(high, frame.shown_limit)
     if metric_unit(frame.metric) == "%":
         return min(low, 0.0), max(high, 100.0)
     if low == high:
@@ -175,6 +185,9 @@ def _words(frame: Frame, points: Sequence[Point], marks: Sequence[Mark]) -> Mark
         faults=fault_count(len(marks), frame.lang),
         **_extremes(frame, points),
     )
+    if frame.shown_limit is not None:
+        limit = frame.amount(frame.shown_limit)
+        description += " " + text("chart.limit_is", frame.lang, limit=limit)
     return Markup('<title id="c{}t">{}</title><desc id="c{}d">{}</desc>').format(
         frame.number, label, frame.number, description
     )
@@ -269,6 +282,18 @@ def _line(frame: Frame, scale: ValueScale, pieces: Iterable[Sequence[Point]]) ->
         corners = [f"{frame.x(p.at):.1f} {_y(scale, p.value):.1f}" for p in piece]
         drawn.append("M" + "L".join(corners) + ("h0" if len(corners) == 1 else ""))
     return Markup('<path class="line" d="{}"/>').format("".join(drawn))
+
+
+def _limit(frame: Frame, scale: ValueScale) -> Markup:
+    """The value from which a rule speaks, named at the edge above or below the line."""
+    if frame.shown_limit is None:
+        return Markup("")
+    y = _y(scale, frame.shown_limit)
+    label = text("chart.limit", frame.lang, limit=frame.amount(frame.shown_limit))
+    label_y = y - 5 if y > TOP + 18 else y + 15
+    return Markup(
+        '<path class="limit" d="M{} {:.1f}H{}"/><text class="tick y at" x="{}" y="{:.1f}">{}</text>'
+    ).format(LEFT, y, RIGHT, RIGHT, label_y, label)
 
 
 def _marks(frame: Frame, marks: Sequence[Mark]) -> Iterable[Markup]:

@@ -128,7 +128,7 @@ def about_words(about: str, say: Say) -> str:
         return f"{code} · {load_catalogue().look_up(system, code).meaning(say.lang)}"
     if about in load_metrics():
         return say.metric(about)
-    return say.cap(say.word("about", about))
+    return say.cap(say.word("about", say.word("component", about)))
 
 
 def numbers(measures: Mapping[str, float], about: str, say: Say) -> list[tuple[str, str]]:
@@ -156,11 +156,27 @@ def _amount(name: str, value: float, about: str, say: Say) -> str:
     if prefix in _OF_METRIC and metric in load_metrics():
         amount = say.quantity(value, metric)
         return say.t("measure.a_day", amount=amount) if prefix == "daily" else amount
+    if name in _SHARES:
+        return _small_share(value, say)
     if about in load_metrics() and name in _IN_METRIC:
         return say.quantity(value, about)
     if about in load_metrics() and name.startswith("slope_"):
         return say.t("measure.a_week", amount=_weekly(value, about, say))
     return _by_unit(name, value, say)
+
+
+_SHARES: Final = frozenset(
+    {"rate", "rate_low", "rate_high", "peer_rate", "peer_rate_low", "peer_rate_high", "chance"}
+)
+_SMALLEST_PCT: Final = 0.01
+
+
+def _small_share(value: float, say: Say) -> str:
+    """A share that may be very small: what rounds to nothing is said to be below something."""
+    percent = max(100 * value, _SMALLEST_PCT)
+    decimals = 0 if percent >= 10 else 1 if percent >= 1 else 2
+    shown = f"{typography.number(percent, say.lang, decimals)}{typography.HARD_SPACE}%"
+    return say.t("measure.under", share=shown) if 100 * value < _SMALLEST_PCT else shown
 
 
 def _weekly(value: float, metric: str, say: Say) -> str:
@@ -187,6 +203,6 @@ def _by_unit(name: str, value: float, say: Say) -> str:
         case "h":
             return f"{say.n(value)}{typography.HARD_SPACE}{'tim' if say.lang == 'sv' else 'h'}"
         case "share":
-            return f"{say.n(value * 100)}{typography.HARD_SPACE}%"
+            return say.share(value)
         case _:
-            return typography.number(value, say.lang, 0 if float(value).is_integer() else 2)
+            return say.amount(value)

@@ -2,19 +2,34 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+
+from api.dues import Due, binding, dues
 from api.preview import preview, visible
 from api.schemas import (
     CLOCK_WORDS,
+    ClockOut,
     DeviceLedgerOut,
+    DueOut,
     EpisodeOut,
     EquationOut,
     FaultOut,
     MeaningOut,
     PreviewOut,
     QuarantinedOut,
+    TicketOut,
 )
 from fleet.faults import load_catalogue
-from storage.reading import EpisodeRow, FaultRow, IntakeTotalRow, LedgerRow, QuarantineRow
+from storage.reading import (
+    EpisodeRow,
+    FaultRow,
+    IntakeTotalRow,
+    LedgerRow,
+    QuarantineRow,
+    TicketRow,
+)
+
+_TICKET_FIELDS = tuple(name for name in TicketOut.model_fields if name != "due")
 
 
 def meaning(system: str, code: str) -> MeaningOut:
@@ -50,6 +65,30 @@ def fault_out(row: FaultRow) -> FaultOut:
             "ctx": row.ctx,
             "meaning": meaning(row.system, row.code),
         }
+    )
+
+
+def ticket_out(row: TicketRow, now: datetime) -> TicketOut:
+    fields = {name: getattr(row, name) for name in _TICKET_FIELDS}
+    return TicketOut.model_validate({**fields, "due": due_out(dues(row, now))})
+
+
+def due_out(found: list[Due]) -> DueOut:
+    clocks = {due.clock: _clock_out(due) for due in found}
+    first = binding(found)
+    return DueOut(
+        binding=None if first is None else first.clock,
+        start_by=clocks.get("start"),
+        finish_by=clocks.get("finish"),
+    )
+
+
+def _clock_out(due: Due) -> ClockOut:
+    return ClockOut(
+        due_at=due.due_at,
+        stopped_at=due.stopped_at,
+        is_breached=due.is_breached,
+        is_paused=due.standing == "paused",
     )
 
 

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Path, Request, Response
+from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
 from api import cursors
-from api.asking import TicketsAsked, known_device
+from api.asking import EARLIEST, TicketsAsked, known_device
 from api.devices import searchable
+from api.dues import binding, dues
+from api.grounds import grounds
+from api.history import happened, waiting_words
 from api.meanings import episode_out, fault_out, ledger_out, quarantined_out, total_of
-from api.plots import RANGES, device_charts, latest_split, ticket_chart
-from api.problems import ProblemError, not_found
+from api.plots import RANGES, device_charts, latest_split, span_around, ticket_charts
+from api.problems import ProblemError
 from api.rooms import InRooms
 from api.telling import ICON, STYLE, Say, page, say_for
-from api.tickets import FAULTS_SHOWN, page_of
-from fleet.ticket_states import FINISHED, State
+from api.tickets import TicketNo, page_of, whole_ticket
+from fleet.ticket_actions import Work
+from fleet.ticket_states import FINISHED, OrderKind, State
 from fleet.words import Severity
 from storage import reading
 from storage.connection import Connection
@@ -79,14 +82,17 @@ def queue_page(rooms: InRooms, say: Voice) -> HTMLResponse:
         "queue.html",
         say,
         tickets=rows,
+        urgent_of={row.ticket_no: _is_urgency_open(row) for row in rows},
+        due_of={row.ticket_no: binding(dues(row, say.now)) for row in rows},
         next_cursor=following,
+        kept=_kept(asked),
         asked=asked,
+        is_ended=asked.state == "ended" or asked.state in FINISHED,
         counts=counts,
         open_n=sum(counts.values()),
         unknown_device=unknown_device,
         is_filtered=_is_filtered(asked),
         states=list(State),
-        finished=FINISHED,
         severities=list(reversed(Severity)),
     )
 
@@ -103,6 +109,12 @@ def _queue_asked(say: Say) -> TicketsAsked:
                 known.pop(str(error["loc"][0]), None)
 
 
+def _kept(asked: TicketsAsked) -> dict[str, str]:
+    """The filter and the order as an address carries them."""
+    said = asked.model_dump(mode="json", exclude={"cursor", "limit"}, exclude_defaults=True)
+    return {key: str(value) for key, value in said.items()}
+
+
 def _is_filtered(asked: TicketsAsked) -> bool:
     return asked.state != "open" or asked.severity is not None or asked.device is not None
 
@@ -113,63 +125,52 @@ def tickets_page(say: Voice) -> Response:
     return Response(status_code=307, headers={"Location": say.link("/", **say.query)})
 
 
-TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
-
-
 @router.get("/tickets/{ticket_no}", operation_id="ticket_page")
 def ticket_page(rooms: InRooms, say: Voice, ticket_no: TicketNo) -> HTMLResponse:
     with rooms.reading.read() as conn:
-        ticket = reading.ticket(conn, ticket_no)
-        if ticket is None:
-            raise not_found("ticket with that number")
-        episodes = reading.ticket_episodes(conn, ticket_no)
-        faults = reading.ticket_faults(conn, ticket_no, FAULTS_SHOWN)
-        events = reading.ticket_events(conn, ticket_no)
-        drawing = ticket_chart(conn, ticket, episodes, faults, say)
+        whole = whole_ticket(conn, ticket_no, say.now)
+        charts = ticket_charts(conn, whole, say)
+        grounds_shown = grounds(conn, whole.findings, say)
+    ticket, body = whole.ticket, whole.body
+    found = dues(ticket, say.now)
     return page(
         "ticket.html",
         say,
         ticket=ticket,
-        sections=sections_of(ticket.body_sv if say.lang == "sv" else ticket.body_en),
-        episodes=[episode_out(episode) for episode in episodes],
-        faults=[fault_out(fault) for fault in faults[:FAULT_ROWS]],
-        fault_n=len(faults),
-        events=events,
-        details=[event_detail(event.detail, say) for event in events],
-        chart=drawing,
+        sections=_told(body.body_sv if say.lang == "sv" else body.body_en, say, grounds_shown),
+        due=binding(found),
+        dues={due.clock: due for due in found},
+        deadlines=whole.deadlines,
+        waits=ticket.waiting_reason and waiting_words(ticket.waiting_reason, say),
+        is_urgency_open=_is_urgency_open(ticket),
+        grounds=grounds_shown,
+        members=whole.members,
+        episodes=[episode_out(episode) for episode in whole.episodes],
+        faults=[fault_out(fault) for fault in whole.faults[:FAULT_ROWS]],
+        fault_n=len(whole.faults),
+        similar=whole.similar,
+        history=happened(whole.events, say),
+        charts=charts,
     )
 
 
-def event_detail(detail: Mapping[str, Any], say: Say) -> str:
-    """What an event carries, in words; what has no words yet is shown as it is."""
-    return ", ".join(_said(key, value, say) for key, value in _joined(detail).items())
+def _told(body: str, say: Say, grounds_shown: object) -> list[tuple[str, list[str]]]:
+    """The ticket's own text; why it exists is told from its findings where there are any."""
+    sections = sections_of(body)
+    if not grounds_shown:
+        return sections
+    return [section for section in sections if section[0] != say.t("ticket.why")]
 
 
-def _joined(detail: Mapping[str, Any]) -> dict[str, Any]:
-    """`from` and `to` as one change."""
-    rest = {key: value for key, value in detail.items() if key not in ("from", "to")}
-    if "from" in detail and "to" in detail:
-        return {"change": (detail["from"], detail["to"]), **rest}
-    return dict(detail)
-
-
-def _said(key: str, value: Any, say: Say) -> str:
-    match key, value:
-        case "change", (before, after):
-            before, after = (_state_or_severity(str(word), say) for word in (before, after))
-            return say.t("event.change", before=before, after=after)
-        case "episodes", [_]:
-            return say.t("event.episodes.one")
-        case "episodes", list():
-            return say.t("event.episodes.many", n=say.n(len(value)))
-        case "reason", str():
-            return say.word("event.reason", value)
-        case _:
-            return f"{key}: {value}"
-
-
-def _state_or_severity(word: str, say: Say) -> str:
-    return say.word("severity", say.word("state", word))
+def _is_urgency_open(ticket: TicketRow) -> bool:
+    """True if `akut AU` is proposed and nobody has answered."""
+    answer = ticket.urgent_answer
+    work = Work(
+        State(ticket.state),
+        OrderKind(ticket.order_kind),
+        urgent_because=tuple(ticket.urgent_because),
+    )
+    return answer is None and work.is_urgency_open
 
 
 def sections_of(body: str) -> list[tuple[str, list[str]]]:
@@ -200,11 +201,13 @@ def devices_page(rooms: InRooms, say: Voice) -> HTMLResponse:
 def device_page(rooms: InRooms, say: Voice, device_id: str) -> HTMLResponse:
     chosen = say.query.get("range", "24h")
     chosen = chosen if chosen in RANGES else "24h"
+    at = _instant(say.query.get("at"), say.now)
+    span = span_around(at, chosen, say.now)
     with rooms.reading.read() as conn:
         device = known_device(conn, device_id)
         latest, private_n = latest_split(reading.latest_values(conn, device.device_no))
-        faults = _recent_faults(conn, device.device_no, say)
-        drawings = device_charts(conn, device, [value.metric for value in latest], chosen, say)
+        faults = _faults_until(conn, device.device_no, say.now if at is None else span.high)
+        drawings = device_charts(conn, device, [value.metric for value in latest], span, say)
         ledgers = reading.ledgers_of(conn, device.device_no)
         gaps = reading.gaps_of(conn, device.device_no, GAP_ROWS)
         tickets = _open_tickets(conn, device.device_no)
@@ -218,6 +221,7 @@ def device_page(rooms: InRooms, say: Voice, device_id: str) -> HTMLResponse:
         fault_rows=FAULT_ROWS,
         drawings=drawings,
         chosen=chosen,
+        at=at,
         ranges=list(RANGES),
         picked=say.query.get("metric"),
         ledgers=[ledger_out(row) for row in ledgers],
@@ -226,8 +230,20 @@ def device_page(rooms: InRooms, say: Voice, device_id: str) -> HTMLResponse:
     )
 
 
-def _recent_faults(conn: Connection, device_no: int, say: Say) -> list[reading.FaultRow]:
-    span = Span(say.now - timedelta(days=365 * 5), say.now + timedelta(days=2))
+def _instant(text: str | None, now: datetime) -> datetime | None:
+    """The time to look back to, from the address; what cannot be used counts as not said."""
+    try:
+        at = datetime.fromisoformat(text or "")
+    except ValueError:
+        return None
+    if at.tzinfo is None or not EARLIEST <= at < now:
+        return None
+    return at.astimezone(UTC)
+
+
+def _faults_until(conn: Connection, device_no: int, high: datetime) -> list[reading.FaultRow]:
+    """The newest faults; a day or two ahead are those of a clock that is fast."""
+    span = Span(high - timedelta(days=365 * 5), high + timedelta(days=2))
     return reading.faults(conn, device_no, span, FAULT_ROWS)
 
 

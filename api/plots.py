@@ -4,14 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Final
 
 from api import series
 from api.charts import POINT_BUDGET, Chart, Frame, Mark, chart
 from api.devices import found_series
+from api.schemas import FindingPointOut, WholeFindingOut
 from api.telling import Say
 from api.texts import text
+from api.tickets import WholeTicket
 from fleet.faults import load_catalogue
 from fleet.metrics import MetricKind, load_metrics
 from fleet.models import load_models
@@ -20,12 +22,11 @@ from storage import reading
 from storage.connection import Connection
 from storage.reading import (
     DeviceRow,
-    EpisodeRow,
     FaultRow,
     LatestRow,
     SeriesKey,
     Span,
-    WholeTicketRow,
+    TicketRow,
 )
 
 RANGES: Final[Mapping[str, timedelta]] = {
@@ -35,6 +36,7 @@ RANGES: Final[Mapping[str, timedelta]] = {
 }
 CHARTS_AT_MOST: Final = 4
 MARKS_AT_MOST: Final = 300
+FINDING_CHARTS_AT_MOST: Final = 2
 AROUND: Final = timedelta(hours=12)
 
 # What to look at first when a part is in doubt; the first that the device has reported is drawn.
@@ -79,15 +81,21 @@ def latest_split(rows: Iterable[LatestRow]) -> tuple[list[LatestRow], int]:
     return shown, len(rows) - len(shown)
 
 
+def span_around(at: datetime | None, chosen: str, now: datetime) -> Span:
+    """The chosen range around a time, or up to now."""
+    length = RANGES[chosen]
+    high = now if at is None else min(at + length / 2, now)
+    return Span(high - length, high)
+
+
 def device_charts(
-    conn: Connection, device: DeviceRow, reported: Sequence[str], chosen: str, say: Say
+    conn: Connection, device: DeviceRow, reported: Sequence[str], span: Span, say: Say
 ) -> Drawings:
-    """Charts over the chosen range: the metric in the address, or the device's main ones."""
-    span = Span(say.now - RANGES[chosen], say.now)
+    """Charts over a range: the metric in the address, or the device's main ones."""
     available = _in_order(device.model_id, reported)
     picked = say.query.get("metric")
     drawn = [picked] if picked in available else _main(available)
-    marks = _marks(reading.faults(conn, device.device_no, span, MARKS_AT_MOST), say)
+    marks = fault_marks(reading.faults(conn, device.device_no, span, MARKS_AT_MOST), say)
     charts = [
         _draw(conn, device.device_no, Frame(number, metric, say.lang, say.now, span), marks)
         for number, metric in enumerate(drawn)
@@ -124,7 +132,7 @@ def _draw(conn: Connection, device_no: int, frame: Frame, marks: Sequence[Mark])
     return chart(frame, found_series(conn, key, frame.span, chosen, POINT_BUDGET), marks)
 
 
-def _marks(faults: Iterable[FaultRow], say: Say) -> list[Mark]:
+def fault_marks(faults: Iterable[FaultRow], say: Say) -> list[Mark]:
     return [_mark(fault, say) for fault in faults]
 
 
@@ -135,25 +143,94 @@ def _mark(row: FaultRow, say: Say) -> Mark:
     return Mark(row.at, row.state, fault.severity.value, words)
 
 
-def ticket_chart(
-    conn: Connection,
-    ticket: WholeTicketRow,
-    episodes: Sequence[EpisodeRow],
-    faults: Sequence[FaultRow],
-    say: Say,
+def ticket_charts(conn: Connection, whole: WholeTicket, say: Say) -> list[Chart]:
+    """What the findings rest on, drawn: what went on around faults, and values with their limit."""
+    marks = fault_marks(whole.faults, say)
+    around = _fault_chart(conn, whole, marks, say)
+    frames = _finding_frames(whole.findings, say)
+    drawn = [_finding_chart(conn, whole.ticket, *pair, marks) for pair in frames]
+    return [one for one in (around, *drawn) if one is not None and one.svg is not None]
+
+
+def _fault_chart(
+    conn: Connection, whole: WholeTicket, marks: Sequence[Mark], say: Say
 ) -> Chart | None:
     """The most telling metric around the newest episode; None when nothing was reported then."""
-    if not episodes:
+    device_no = whole.ticket.device_no
+    if not whole.episodes or device_no is None:
         return None
-    newest = max(episodes, key=lambda episode: episode.last_at)
+    newest = max(whole.episodes, key=lambda episode: episode.last_at)
     span = Span(newest.last_at - AROUND, min(newest.last_at + AROUND, say.now + AROUND / 12))
-    reported = [row.metric for row in reading.latest_values(conn, ticket.device_no)]
-    marks = _marks(faults, say)
-    for metric in _telling(ticket.component, reported):
-        drawn = _draw(conn, ticket.device_no, Frame(0, metric, say.lang, say.now, span), marks)
+    reported = [row.metric for row in reading.latest_values(conn, device_no)]
+    for metric in _telling(whole.ticket.component, reported):
+        drawn = _draw(conn, device_no, Frame(0, metric, say.lang, say.now, span), marks)
         if drawn.svg is not None:
             return drawn
     return None
+
+
+def _finding_frames(
+    findings: Sequence[WholeFindingOut], say: Say
+) -> list[tuple[Frame, WholeFindingOut]]:
+    """One drawing for each metric that findings rest on, from the newest finding of each."""
+    newest: dict[str, WholeFindingOut] = {}
+    for finding in findings:
+        metric = _drawn_metric(finding)
+        if metric is not None:
+            newest.setdefault(metric, finding)
+    chosen = list(newest.items())[:FINDING_CHARTS_AT_MOST]
+    return [
+        (_frame(number, metric, finding, say), finding)
+        for number, (metric, finding) in enumerate(chosen, start=1)
+    ]
+
+
+def _frame(number: int, metric: str, finding: WholeFindingOut, say: Say) -> Frame:
+    span = _span_of(finding, _points(finding, metric), say)
+    return Frame(number, metric, say.lang, say.now, span, _limit_of(finding, metric))
+
+
+def _finding_chart(
+    conn: Connection,
+    ticket: TicketRow,
+    frame: Frame,
+    finding: WholeFindingOut,
+    marks: Sequence[Mark],
+) -> Chart | None:
+    """The values the finding keeps; where they are too few, what the device reported then."""
+    points = _points(finding, frame.metric)
+    if len(points) > 1:
+        return chart(frame, _of_points(points), marks)
+    return None if ticket.device_no is None else _draw(conn, ticket.device_no, frame, marks)
+
+
+def _points(finding: WholeFindingOut, metric: str) -> list[FindingPointOut]:
+    points = (point for point in finding.points if point.metric == metric)
+    return sorted(points, key=lambda point: point.at)
+
+
+def _drawn_metric(finding: WholeFindingOut) -> str | None:
+    """The metric a finding rests on; None for faults, and for what belongs to care."""
+    named = finding.points[0].metric if finding.points else finding.about
+    return named if named in load_metrics() and not is_private(named) else None
+
+
+def _span_of(finding: WholeFindingOut, points: Sequence[FindingPointOut], say: Say) -> Span:
+    """All the points, with some room after the last; a month where there are none to draw."""
+    if len(points) < 2:
+        return span_around(finding.last_at, "30d", say.now)
+    first, last = points[0].at, points[-1].at
+    return Span(first, last + max((last - first) / 50, timedelta(minutes=1)))
+
+
+def _limit_of(finding: WholeFindingOut, metric: str) -> float | None:
+    names = ("limit", f"limit_{metric}") if finding.about == metric else (f"limit_{metric}",)
+    return next((finding.measures[name] for name in names if name in finding.measures), None)
+
+
+def _of_points(points: Sequence[FindingPointOut]) -> series.Series:
+    drawn = [series.Point(point.at, point.value, point.value, point.value) for point in points]
+    return series.Series(drawn, None, len(drawn))
 
 
 def _telling(component: str, reported: Sequence[str]) -> list[str]:

@@ -108,8 +108,14 @@ class Say:
     def confidence(self, share: float) -> str:
         """`hög (92 %)`: in words first, so that a number is not taken for a measurement."""
         level = "high" if share >= _HIGH_FROM else "medium" if share >= _MEDIUM_FROM else "low"
-        percent = f"{self.n(round(share * 100))}{typography.HARD_SPACE}%"
-        return self.t(f"confidence.{level}", share=percent)
+        return self.t(f"confidence.{level}", share=self.share(share))
+
+    def share(self, share: float) -> str:
+        return f"{self.n(round(share * 100))}{typography.HARD_SPACE}%"
+
+    def amount(self, value: float) -> str:
+        """A whole number as it is, another with two decimals."""
+        return typography.number(value, self.lang, 0 if float(value).is_integer() else 2)
 
     def minutes(self, amount: float) -> str:
         return f"{self.n(amount)}{typography.HARD_SPACE}min"

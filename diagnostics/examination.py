@@ -44,13 +44,13 @@ class Examined:
     orphaned: list[TicketKey] = field(default_factory=list)
     for_care: list[tuple[Subject, StoredFinding]] = field(default_factory=list)
 
-    @property
-    def held_until(self) -> dict[int, datetime]:
-        """Devices to look at again, and when the first of their old raises has settled."""
+    def held_until(self, now: datetime) -> dict[int, datetime]:
+        """Devices to look at again, and when: what is held is decided as soon as it can be."""
         held: dict[int, datetime] = {}
         for key, candidates in self.candidates.items():
             for finding in (c.finding for c in candidates if c.finding.need is Need.HELD):
-                due_at = finding.known_at + SETTLE
+                settled_at = finding.known_at + SETTLE
+                due_at = settled_at if settled_at > now else now + SETTLE
                 held[key.device_no] = min(due_at, held.get(key.device_no, due_at))
         return held
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -68,6 +68,7 @@ class Change:
 
     Attributes:
         added: findings it did not rest on before.
+        dropped: findings it no longer rests on: another fault explains them, or they are history.
         events: kinds with details, in order.
         replaced_by: the ticket of another order kind to open in its place.
     """
@@ -76,6 +77,7 @@ class Change:
     draft: Draft
     added: Mapping[int, Finding]
     events: Sequence[tuple[str, Mapping[str, Any]]]
+    dropped: Mapping[int, Finding] = field(default_factory=dict)
     replaced_by: Opening | None = None
 
 
@@ -99,24 +101,37 @@ def judge_open(
         linked: the ticket's findings by number, as they are after this pass.
         candidates: what this pass concluded, linked or not.
     """
-    added = {
-        c.finding_no: c.finding for c in candidates if c.is_news and c.finding_no not in linked
-    }
+    added = news_for(linked, candidates)
     findings = {**linked, **added}
     if not findings:
         return _without_grounds(ticket)
-    fresh = draft(owner.device_class, list(findings.values()), owner.needs)
+    grounds = grounds_of(findings)
+    fresh = draft(owner.device_class, list(grounds.values()), owner.needs)
     if ticket.state is State.NEW and (reason := _over(findings.values())):
         return Change(advance(ticket.state, Event.VOID), fresh, added, [_voided(reason)])
     if _is_other_work(ticket, fresh):
-        return _replacement(ticket, fresh, findings, added)
+        return _replacement(ticket, fresh, grounds, added)
+    dropped = {number: finding for number, finding in linked.items() if number not in grounds}
     renewed = _keeping_the_worst(ticket.draft, fresh)
     state = ticket.state
-    if state is State.SOLVED and _has_come_back(findings.values(), ticket.state_at):
+    if state is State.SOLVED and _has_come_back(grounds.values(), ticket.state_at):
         state = advance(state, Event.RECUR)
-    if state is ticket.state and renewed == ticket.draft and not added:
+    if state is ticket.state and renewed == ticket.draft and not added and not dropped:
         return None
-    return Change(state, renewed, added, list(_events(ticket, state, renewed, sorted(added))))
+    events = list(_events(ticket, state, renewed, sorted(added)))
+    return Change(state, renewed, added, events, dropped)
+
+
+def news_for(linked: Mapping[int, Finding], candidates: Iterable[Candidate]) -> dict[int, Finding]:
+    """The findings that join a ticket which rests on `linked`."""
+    news = {c.finding_no: c.finding for c in candidates if c.is_news}
+    return {number: finding for number, finding in news.items() if number not in linked}
+
+
+def grounds_of(findings: Mapping[int, Finding]) -> Mapping[int, Finding]:
+    """What a ticket rests on: without what is explained or history, unless that is all."""
+    asking = {number: f for number, f in findings.items() if f.need not in _OVER}
+    return asking or findings
 
 
 def _voided(reason: str) -> tuple[str, Mapping[str, Any]]:
@@ -172,7 +187,9 @@ def _replacement(
         "to": fresh.order_kind,
     }
     state = advance(ticket.state, Event.VOID)
-    return Change(state, ticket.draft, added, [("voided", detail)], Opening(fresh, findings))
+    return Change(
+        state, ticket.draft, added, [("voided", detail)], replaced_by=Opening(fresh, findings)
+    )
 
 
 def _keeping_the_worst(old: Draft, new: Draft) -> Draft:

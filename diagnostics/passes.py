@@ -6,7 +6,7 @@ nothing, since episodes and findings are concluded from all that is stored and t
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -14,7 +14,6 @@ from typing import Final
 from diagnostics.examination import Examined, examine
 from diagnostics.recovery import verify_repairs
 from diagnostics.writing import write_tickets
-from diagnostics.written import Written
 from fleet.episodes import Episode, Stored, fold, reconcile
 from fleet.rules.engine import Rulebook
 from fleet.rules.kinds.silence import next_check_at
@@ -56,7 +55,7 @@ def diagnose(
     episodes = _fold_and_save(conn, histories)
     examined = examine(conn, book, book.on_events, _begins(histories), now)
     written = write_tickets(conn, book, examined, now)
-    held_until = examined.held_until
+    held_until = examined.held_until(now)
     diagnosis.finish_inbox(conn, taken, held_until)
     return PassResult(
         taken_n=len(taken),
@@ -83,13 +82,9 @@ def work_agenda(conn: Connection, book: Rulebook, now: datetime, limit: int) -> 
     written = write_tickets(conn, book, examined, now)
     verify_repairs(conn, book, examined.facts, now, written)
     findings.put_agenda(conn, _again(book, examined, now))
-    return _result(due, examined, written)
-
-
-def _result(due: Mapping[int, datetime], examined: Examined, written: Written) -> PassResult:
     return PassResult(
         taken_n=len(due),
-        held_n=len(examined.held_until),
+        held_n=len(examined.held_until(now)),
         finding_n=sum(map(len, examined.candidates.values())),
         opened=tuple(written.opened),
         changed=tuple(written.changed),
@@ -109,7 +104,7 @@ def _again(
     book: Rulebook, examined: Examined, now: datetime
 ) -> dict[int, tuple[datetime, datetime]]:
     """When the devices are to be looked at again although nothing comes from them."""
-    due = {no: (now, at) for no, at in examined.held_until.items()}
+    due = {no: (now, at) for no, at in examined.held_until(now).items()}
     silences = [rule for rule in book.rules if rule.condition.needs.contact]
     for no, facts in examined.facts.items():
         checks = [next_check_at(r, facts) for r in silences if r.covers(facts.device)]

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import datetime
 
-from fleet.rules.kinds.recovery import NotHealthyAfter, RepairVerdict, judge_repair
-
 from diagnostics.written import Written, save_written
 from fleet.rules.engine import Rulebook
 from fleet.rules.facts import Facts, Repair
+from fleet.rules.kinds.recovery import NotHealthyAfter, RepairVerdict, judge_repair
 from fleet.rules.rule import Rule
 from fleet.ticket_states import Event, State, advance
 from storage import deadlines, raising

@@ -7,7 +7,15 @@ from datetime import datetime
 from typing import Any
 
 from diagnostics.examination import Examined
-from diagnostics.judgement import Change, Opening, Owner, judge_new, judge_open
+from diagnostics.judgement import (
+    Change,
+    Opening,
+    Owner,
+    grounds_of,
+    judge_new,
+    judge_open,
+    news_for,
+)
 from diagnostics.outages import Outages
 from diagnostics.storms import Storms
 from diagnostics.written import Written, save_written
@@ -87,7 +95,10 @@ class _Pass:
         replaced = {}
         for key, ticket in open_tickets.items():
             found = self._examined.candidates.get(key, ())
-            change = judge_open(ticket, self._owner(key.device_no), linked[ticket.ticket_no], found)
+            before = linked[ticket.ticket_no]
+            change = judge_open(ticket, self._owner(key.device_no), before, found)
+            grounds = grounds_of({**before, **news_for(before, found)})
+            self._written.rests_on(ticket.ticket_no, grounds)
             if change is not None:
                 self._note_changed(ticket, change)
                 if change.replaced_by is not None:
@@ -101,7 +112,7 @@ class _Pass:
         written.changed.append(number)
         written.updates.append(ChangedTicket(number, change.state, change.draft))
         written.moves.append((number, ticket.state, change.state))
-        written.note(number, change.added)
+        written.unlinks += [(number, finding_no) for finding_no in change.dropped]
         written.events += [TicketEvent(number, *event) for event in change.events]
         if change.events:
             kinds = [kind for kind, _ in change.events]
@@ -143,7 +154,7 @@ class _Pass:
     def _note_opened(self, number: int, ticket: NewTicket, opening: Opening) -> None:
         written = self._written
         written.opened.append(number)
-        written.note(number, opening.findings)
+        written.rests_on(number, opening.findings)
         detail: dict[str, Any] = {"findings": sorted(opening.findings)}
         detail |= {"replaces": ticket.replaces_no} if ticket.replaces_no else {}
         detail |= {"repeats": ticket.repeats_no} if ticket.repeats_no else {}

@@ -11,7 +11,7 @@ from fleet.rules.findings import Finding
 from fleet.ticket_states import State
 from storage import deadlines, raising
 from storage.connection import Connection
-from storage.findings import link_findings
+from storage.findings import link_findings, unlink_findings
 from storage.raising import ChangedTicket, Delivery, TicketEvent
 
 
@@ -24,18 +24,17 @@ class Written:
     updates: list[ChangedTicket] = field(default_factory=list)
     moves: list[tuple[int, State, State]] = field(default_factory=list)
     links: list[tuple[int, int]] = field(default_factory=list)
-    evidence: list[tuple[int, int]] = field(default_factory=list)
+    unlinks: list[tuple[int, int]] = field(default_factory=list)
+    evidence: dict[int, set[int]] = field(default_factory=dict)
     events: list[TicketEvent] = field(default_factory=list)
     deliveries: list[Delivery] = field(default_factory=list)
 
-    def note(self, ticket_no: int, findings: Mapping[int, Finding]) -> None:
-        """Make findings, and the episodes they rest on, evidence of a ticket."""
+    def rests_on(self, ticket_no: int, findings: Mapping[int, Finding]) -> None:
+        """What a ticket rests on: these findings, and the episodes they name."""
         self.links += [(ticket_no, number) for number in sorted(findings)]
-        self.evidence += [
-            (ticket_no, item.episode_no)
-            for finding in findings.values()
-            for item in finding.episodes
-        ]
+        self.evidence[ticket_no] = {
+            item.episode_no for finding in findings.values() for item in finding.episodes
+        }
 
     def deliver(self, ticket_no: int, kind: str, payload: Mapping[str, Any]) -> None:
         detail = {"ticket_no": ticket_no, **payload}
@@ -58,10 +57,12 @@ class Written:
 
 def save_written(conn: Connection, written: Written, now: datetime) -> None:
     """Write the links, events and deliveries that were collected."""
+    if written.unlinks:
+        unlink_findings(conn, written.unlinks)
     if written.links:
         link_findings(conn, written.links)
     if written.evidence:
-        raising.link_episodes(conn, written.evidence)
+        raising.put_evidence(conn, written.evidence)
     if written.events:
         raising.insert_ticket_events(conn, written.events, now)
     if written.deliveries:

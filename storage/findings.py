@@ -270,6 +270,13 @@ def link_findings(conn: Connection, links: Sequence[tuple[int, int]]) -> None:
     conn.execute(_SQL["link_findings"], {"tickets": tickets, "findings": findings})
 
 
+def unlink_findings(conn: Connection, links: Sequence[tuple[int, int]]) -> None:
+    """Tickets no longer rest on these findings."""
+    tickets, findings = [ticket for ticket, _ in links], [finding for _, finding in links]
+    parameters = {"tickets": tickets, "findings": findings}
+    conn.execute(_SQL["unlink_findings"], parameters)
+
+
 def same_about(
     conn: Connection, wanted: Sequence[tuple[int, str, datetime]], within: timedelta
 ) -> list[int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
@@ -189,10 +189,16 @@ def void_singles(
     conn.execute(_SQL["void_singles"], parameters)
 
 
-def link_episodes(conn: Connection, links: Sequence[tuple[int, int]]) -> None:
-    """Make episodes evidence of tickets: (ticket, episode) numbers."""
-    tickets, episodes = [ticket for ticket, _ in links], [episode for _, episode in links]
-    conn.execute(_SQL["link_episodes"], {"tickets": tickets, "episodes": episodes})
+def put_evidence(conn: Connection, evidence: Mapping[int, Collection[int]]) -> None:
+    """Make these episodes, and no others, the evidence of each ticket: ticket -> episodes."""
+    links = [(ticket, episode) for ticket, found in evidence.items() for episode in sorted(found)]
+    parameters = {
+        "all_tickets": list(evidence),
+        "tickets": [ticket for ticket, _ in links],
+        "episodes": [episode for _, episode in links],
+    }
+    conn.execute(_SQL["drop_other_episodes"], parameters)
+    conn.execute(_SQL["link_episodes"], parameters)
 
 
 def insert_ticket_events(conn: Connection, events: Sequence[TicketEvent], now: datetime) -> None:

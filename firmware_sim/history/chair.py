@@ -103,7 +103,7 @@ def live(
 
 
 def _awake(grid: DayGrid, state: ChairState) -> Mask:
-    return (grid.local >= 7) & (grid.local < 22) & state.on
+    return (grid.local >= 7) & (grid.local < 22) & grid.inside & state.on
 
 
 def _use(
@@ -112,7 +112,8 @@ def _use(
     temp_c = _temperature(grid, rng)
     capacity, resistance, failed = _pack_grids(grid, state, temp_c)
     drive_a = float(rng.lognormal(np.log(9), 0.25)) * rng.lognormal(0, 0.15, grid.shape)
-    minutes = _wanted_minutes(grid, rng) * (state.on & state.at_home & state.driveable)
+    moves = grid.inside & state.on & state.at_home & state.driveable
+    minutes = _wanted_minutes(grid, rng) * moves
     drawn_ah = minutes / 60 * drive_a + _IDLE_A * _awake(grid, state)
     forgets = scenario.forgets_charger * (10 if rng.random() < 0.08 else 1)
     plugged = rng.random(grid.shape[0]) >= forgets

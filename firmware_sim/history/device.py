@@ -11,9 +11,16 @@ import numpy as np
 from firmware_sim.devices.rhythm import DAY, HOUR, MINUTE
 from firmware_sim.history import chair, household, sleep
 from firmware_sim.history.battery import PackLife, draw_pack, new_pack
-from firmware_sim.history.codes import Codes, codes_for, name_of, pick
+from firmware_sim.history.codes import Codes, codes_for, name_of
 from firmware_sim.history.mix import SERVICE_EVERY_H
-from firmware_sim.history.script import Change, Planned, Script, draw_script, workshop_changes
+from firmware_sim.history.script import (
+    OWN_FAULTS,
+    Change,
+    Planned,
+    Script,
+    draw_script,
+    workshop_changes,
+)
 from firmware_sim.history.shapes import (
     Cause,
     Contacts,
@@ -105,7 +112,7 @@ def _drive(
     year = chair.live(grid, state, world.scenario, rng, metrics)
     _plan_low_battery(script, year.low_spells, rng)
     start_s, gained_s = year.drive_time_s
-    _plan_service(script, grid, start_s, gained_s * (grid.inside & state.on), rng)
+    _plan_service(script, grid, start_s, gained_s, rng)
     return _Lived(year.series, year.samples, tuple(packs))
 
 
@@ -162,7 +169,7 @@ def _plan_low_battery(
     codes = codes_for(script.profile.model)
     for spell in spells:
         changes = _while(codes.low[0], spell.since_ms, spell.until_ms) if codes.low else []
-        children = _starved(codes, rng) if spell.deep_ms is not None else []
+        children = _starved(script, codes, rng) if spell.deep_ms is not None else []
         if spell.deep_ms is not None and len(codes.low) > 1:
             changes += _while(codes.low[-1], spell.deep_ms, spell.until_ms)
         for child in children:
@@ -171,12 +178,15 @@ def _plan_low_battery(
         _note_low(script, spell, tuple(changes), frozenset(map(name_of, children)))
 
 
-def _starved(codes: Codes, rng: np.random.Generator) -> list[FaultCode]:
+def _starved(script: Script, codes: Codes, rng: np.random.Generator) -> list[FaultCode]:
     """In two of five times a module resets or a brake drops for want of voltage. Controllers
     that show this warn of the low battery too; where the catalogue lacks that code, neither.
+    Parts with a fault of their own are left out: its episodes would be cut short.
     """
-    shows = rng.random() < 0.4
-    return [pick(codes.starved, rng)] if shows and codes.starved and codes.low else []
+    shows, chosen = rng.random() < 0.4, rng.random()
+    faulty = {cause.component for cause in script.planned if cause.kind in OWN_FAULTS}
+    free = [code for code in codes.starved if code.component not in faulty]
+    return [free[int(chosen * len(free))]] if shows and free and codes.low else []
 
 
 def _while(code: FaultCode, from_ms: int, until_ms: int) -> list[Change]:
@@ -244,8 +254,7 @@ def _sleep(
     drift = _plan_leak(world, script, grid, sleeper, rng)
     on = ~reach.off(grid.hour) & ~within(grid.hour, script.away)
     nights = sleep.live(grid, on, sleeper, drift, metrics, rng)
-    gained_s = nights.blower_gain_s * grid.inside
-    _plan_service(script, grid, nights.blower_start_s, gained_s, rng)
+    _plan_service(script, grid, nights.blower_start_s, nights.blower_gain_s, rng)
     return _Lived(nights.series, {})
 
 

@@ -21,6 +21,7 @@ _WORKSHOP: Final = frozenset({DeviceClass.POWERED_WHEELCHAIR, DeviceClass.APAP})
 """Repaired in the workshop. All else is repaired, or swapped, where it stands."""
 NEEDS_PERSON: Final[frozenset[Kind]] = frozenset({
     "lasting", "lasting_minor", "flapping", "counting", "minor_recurring"})  # fmt: skip
+OWN_FAULTS: Final = NEEDS_PERSON | {"storm", "mended", "passing"}
 _CLEAR_OF: Final = 14 * DAY
 """No second cause of one part this near to another: nobody could say whose ticket it was."""
 

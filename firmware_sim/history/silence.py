@@ -29,7 +29,6 @@ class Silence:
     gaps: tuple[Gap, ...]
     needs_person: bool = False
     detectable_ms: int | None = None
-    repaired_ms: int | None = None
     placed: bool = False
 
 
@@ -136,7 +135,6 @@ def _dead(world: World, who: _Who, rng: np.random.Generator) -> Iterator[Silence
         (Gap(since_ms, repaired_ms, keeps=lives),),
         needs_person=True,
         detectable_ms=shown_ms,
-        repaired_ms=repaired_ms,
     )
 
 

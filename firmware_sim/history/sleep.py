@@ -95,7 +95,7 @@ def _used(grid: DayGrid, on: Mask, sleeper: Sleeper, rng: np.random.Generator) -
     column = np.arange(24.0)[None, :]
     share = np.clip(np.minimum(end[:, None], column + 1) - np.maximum(begin[:, None], column), 0, 1)
     used = (rng.random(nights) >= sleeper.skips)[:, None]
-    return np.asarray(share * used * on)
+    return np.asarray(share * used * (on & grid.inside))
 
 
 def _by_night(

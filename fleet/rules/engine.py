@@ -86,7 +86,7 @@ def touches(finding: Finding, window: Window) -> bool:
 
 def conclude(book: Rulebook, rules: Iterable[Rule], facts: Facts, window: Window) -> list[Finding]:
     """Every finding of `rules` that the window decides, with what hides or silences it."""
-    explained = explained_by(facts.episodes, book.inhibitions)
+    explained = explained_by(facts.episodes, book.inhibitions, facts.now)
     found = [
         _settled(finding, facts, explained)
         for rule in rules
@@ -104,8 +104,17 @@ def _settled(finding: Finding, facts: Facts, explained: Mapping[int, int]) -> Fi
     if any(_silences(span, finding) for span in facts.quiet):
         return replace(finding, need=Need.QUIET)
     if finding.episodes and all(item.episode_no in explained for item in finding.episodes):
-        return replace(finding, need=Need.EXPLAINED)
+        return replace(finding, need=_explained(finding, facts, explained))
     return finding
+
+
+def _explained(finding: Finding, facts: Facts, explained: Mapping[int, int]) -> Need:
+    """Explained; but while it outlives its cause it is held, since it may outlast it."""
+    causes = {explained[item.episode_no] for item in finding.episodes}
+    is_cause_over = all(
+        item.episode.ended_at is not None for item in facts.episodes if item.episode_no in causes
+    )
+    return Need.HELD if finding.is_open and is_cause_over else Need.EXPLAINED
 
 
 def _silences(span: Span, finding: Finding) -> bool:

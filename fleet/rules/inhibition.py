@@ -87,17 +87,18 @@ def explained_by(
 ) -> dict[int, int]:
     """`episode_no` of what is explained -> that of its first cause, for one device's episodes.
 
-    The order of `episodes` does not matter. Of several causes the one that began first counts,
+    The order of `episodes` does not matter. Of several age_of the one that began first counts,
     and a cause that is itself explained hands over to its own.
 
     Args:
         now: how long a child that is not over has lasted; None: for ever.
     """
-    parent_of: dict[int, int] = {}
     ordered = sorted(episodes, key=_age)
+    age_of = {item.episode_no: place for place, item in enumerate(ordered)}
+    parent_of: dict[int, int] = {}
     for inhibition in inhibitions:
         for child, parent in _pairs(inhibition, ordered, now):
-            parent_of.setdefault(child, parent)
+            parent_of[child] = min(parent, parent_of.get(child, parent), key=age_of.__getitem__)
     return {child: _root(child, parent_of) for child in parent_of}
 
 
@@ -141,7 +142,7 @@ def parse_inhibitions(text: str, file: str = "inhibition.toml") -> tuple[Inhibit
     """Read the table.
 
     Raises:
-        CatalogueError: the first thing that is wrong, or causes that explain each other.
+        CatalogueError: the first thing that is wrong, or age_of that explain each other.
     """
     whole = parse(file, text)
     whole.allow_only({"inhibition"})

@@ -122,6 +122,8 @@ def _quantity(value: object, example: str) -> tuple[float, str]:
     match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
     if match is None or not match[2]:
         raise ParameterError(f"{value!r} has no number with a unit", f'Write it as "{example}"')
+    if match[2].startswith(","):
+        raise ParameterError(f"{value!r} has a decimal comma", "Write a decimal point")
     return float(match[1]), match[2]
 
 
@@ -134,7 +136,7 @@ class Duration(Parameter):
 
     @property
     def written(self) -> str:
-        return f'"{_spoken(self.low)}"–"{_spoken(self.high)}"'
+        return f'"{spoken(self.low)}"–"{spoken(self.high)}"'
 
     def read(self, value: object, given: Mapping[str, Any]) -> timedelta:  # noqa: ARG002
         number, unit = _quantity(value, "30 s")
@@ -142,13 +144,19 @@ class Duration(Parameter):
             raise ParameterError(
                 f"unknown unit of time {unit!r}", f"Use one of {', '.join(_DURATIONS)}"
             )
-        duration = number * _DURATIONS[unit]
-        if not self.low <= duration <= self.high:
+        if not self.low <= _at_most_a_century(number, unit) <= self.high:
             raise ParameterError(f"{value!r} is out of range", f"Write {self.written}")
-        return duration
+        return number * _DURATIONS[unit]
 
 
-def _spoken(duration: timedelta) -> str:
+def _at_most_a_century(number: float, unit: str) -> timedelta:
+    """The time, cut where a timedelta would overflow."""
+    most = timedelta(days=36525) / _DURATIONS[unit]
+    return max(-most, min(number, most)) * _DURATIONS[unit]
+
+
+def spoken(duration: timedelta) -> str:
+    """A time as a rule file writes it: `30 s`, `7 d`."""
     for unit in ("d", "h", "min", "s"):
         if duration % _DURATIONS[unit] == timedelta(0) and duration >= _DURATIONS[unit]:
             return f"{duration // _DURATIONS[unit]} {unit}"
@@ -285,7 +293,7 @@ def read_all(
     problems: dict[str, ParameterError] = {}
     parameters = list(parameters)
     names = [parameter.name for parameter in parameters]
-    for name in given.keys() - set(names):
+    for name in [name for name in given if name not in names]:
         problems[name] = ParameterError(f"unknown key {name!r}", suggestion(name, names))
     for parameter in parameters:
         try:

@@ -110,9 +110,11 @@ def parse_rule(text: str, file: str = "rule.toml") -> Rule:
     try:
         table = tomllib.loads(text)
     except tomllib.TOMLDecodeError as exc:
-        line = re.search(r"line (\d+)", str(exc))
+        # What is noticed only at the end of the file is said without a line.
+        found = re.search(r"line (\d+)", str(exc))
+        line = int(found[1]) if found else max(1, len(text.splitlines()))
         raise RuleFileError(
-            [Problem(file, int(line[1]) if line else 1, f"not TOML: {exc}", "Correct the syntax")]
+            [Problem(file, line, f"not TOML: {exc}", "Correct the syntax")]
         ) from exc
     return _Reading(file, text, table).rule()
 
@@ -126,6 +128,10 @@ def _lines(text: str) -> Iterator[tuple[str, int]]:
             yield table, number
         elif key := re.match(r"\s*([\w-]+)\s*=", line):
             yield f"{table}.{key[1]}".strip("."), number
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
 
 
 class _Reading:
@@ -149,7 +155,7 @@ class _Reading:
             title=self._both("", "title"),
             why=self._both("", "why"),
             source=self._text("source"),
-            source_url=self._text("source_url") if "source_url" in self._table else None,
+            source_url=self._url("source_url") if "source_url" in self._table else None,
             device_classes=self._words("device_classes", DeviceClass),
             models=self._models(),
             care=care,
@@ -158,7 +164,7 @@ class _Reading:
             condition=cast("Any", condition),
         )
         if self._problems:
-            raise RuleFileError(sorted(self._problems, key=lambda problem: problem.line))
+            raise RuleFileError(sorted(self._problems, key=lambda p: (p.line, p.problem)))
         return rule
 
     def _wrong(self, place: str, problem: str, remedy: str) -> None:
@@ -174,8 +180,8 @@ class _Reading:
 
     def _kind(self) -> Kind | None:
         name = self._table.get("kind")
-        if name in KINDS:
-            return KINDS[cast("str", name)]
+        if isinstance(name, str) and name in KINDS:
+            return KINDS[name]
         self._wrong("kind", f"unknown kind {name!r}", suggestion(name, KINDS))
         return None
 
@@ -235,16 +241,26 @@ class _Reading:
 
     def _text(self, key: str) -> str:
         value = self._table.get(key)
-        if not isinstance(value, str) or not value.strip():
+        if not _is_text(value):
             self._wrong(key, f"{key} is missing or blank", f'Write {key} = "…"')
         return str(value)
+
+    def _url(self, key: str) -> str:
+        value = self._text(key)
+        if not value.startswith(("https://", "http://")):
+            self._wrong(key, f"{key} is no web address", "Give the page, or leave it out")
+        return value
 
     def _both(self, table: str, key: str) -> Both:
         """A text in both languages, from `key = { sv = "…", en = "…" }`."""
         within = self._table.get(table, {}) if table else self._table
         value = within.get(key)
-        if isinstance(value, dict) and set(value) == {"sv", "en"} and all(value.values()):
-            return Both(str(value["sv"]), str(value["en"]))
+        if (
+            isinstance(value, dict)
+            and set(value) == {"sv", "en"}
+            and all(map(_is_text, value.values()))
+        ):
+            return Both(value["sv"], value["en"])
         place = f"{table}.{key}".strip(".")
         self._wrong(place, f"{key} is not said in both languages", 'Write { sv = "…", en = "…" }')
         return Both("", "")
@@ -260,10 +276,11 @@ class _Reading:
 
     def _models(self) -> frozenset[str]:
         known = [model.id for model in load_models()]
-        for value in self._list("models"):
+        named = self._list("models")
+        for value in named:
             if value not in known:
                 self._wrong("models", f"unknown model {value!r}", suggestion(value, known))
-        return frozenset(self._list("models"))
+        return frozenset(named)
 
     def _list(self, key: str) -> list[str]:
         value = self._table.get(key, [])
@@ -303,7 +320,7 @@ class _Reading:
         if key not in given:
             return None
         value = given[key]
-        if value not in set(map(str, words)):
+        if value not in list(map(str, words)):
             remedy = suggestion(value, map(str, words))
             self._wrong(f"asks.{key}", f"unknown {key} {value!r}", remedy)
             return None

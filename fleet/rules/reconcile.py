@@ -62,6 +62,9 @@ def _identity(finding: Finding) -> tuple[str, str, datetime]:
 
 
 def _known_since(old: Finding, new: Finding) -> Finding:
+    """Of a reported fault it is stored when it was received; of values, when they were judged."""
+    if new.episodes:
+        return new
     return replace(new, known_at=min(old.known_at, new.known_at))
 
 

@@ -13,7 +13,12 @@ from fleet.words import Component, Fixer, Severity, Usability
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     Codes("codes", "Only these codes.", default=frozenset()),
     Words("components", "Only faults of these components.", default=frozenset(), of=Component),
-    Word("severity", "Only faults at least this bad.", default=Severity.MINOR, of=Severity),
+    Word(
+        "severity",
+        "Only faults at least this bad. `info` counts in care rules alone.",
+        default=Severity.MINOR,
+        of=Severity,
+    ),
     Word(
         "severity_at_most",
         "Only faults at most this bad.",

@@ -171,6 +171,7 @@ ALTER TABLE ticket
     ADD COLUMN repeats_no bigint REFERENCES ticket, -- the repair this one follows too soon
     ADD COLUMN incident_no bigint REFERENCES ticket, -- the group ticket that holds this single
     ADD COLUMN released_at timestamptz, -- a group ticket that ended has given its singles free
+    ADD COLUMN is_withdrawn boolean NOT NULL DEFAULT false, -- void by diagnostics: answers nothing
     ADD COLUMN outcome text CONSTRAINT ticket_outcome_word CHECK (outcome IN (
         'real_fault', 'no_fault_found', 'user_error', 'part_replaced', 'solved_remotely')),
     ADD COLUMN outcome_part text,

@@ -108,11 +108,12 @@ FROM episode WHERE episode_no = ANY(%(episodes)s::bigint[]);
 
 -- name: settled_findings
 -- Findings that a finished ticket was about: the last such ticket's state, since when, and
--- whether it was about a group.
+-- whether it was about a group. A ticket that diagnostics itself withdrew answers nothing.
 SELECT DISTINCT ON (link.finding_no) link.finding_no, ticket.state, ticket.state_at,
     ticket.device_no IS NULL
 FROM ticket_finding AS link JOIN ticket USING (ticket_no)
 WHERE link.finding_no = ANY(%(findings)s::bigint[])
+    AND NOT ticket.is_withdrawn
     AND (ticket.device_no IS NOT NULL OR ticket.order_kind <> 'supplier')
     AND ticket.state IN ('verified', 'closed', 'void')
 ORDER BY link.finding_no, ticket.state_at DESC, ticket.ticket_no DESC;
@@ -130,6 +131,12 @@ WHERE link.finding_no = ANY(%(findings)s::bigint[]) AND ticket.device_no IS NULL
 INSERT INTO ticket_finding (ticket_no, finding_no)
 SELECT * FROM unnest(%(tickets)s::bigint[], %(findings)s::bigint[])
 ON CONFLICT DO NOTHING;
+
+-- name: unlink_findings
+-- Evidence that tickets no longer have.
+DELETE FROM ticket_finding AS link
+USING unnest(%(tickets)s::bigint[], %(findings)s::bigint[]) AS gone (ticket_no, finding_no)
+WHERE link.ticket_no = gone.ticket_no AND link.finding_no = gone.finding_no;
 
 -- name: same_about
 -- How many devices of a tenant show the same thing that began within an hour of a time.

@@ -51,6 +51,7 @@ UPDATE ticket SET
     state = changed.state,
     state_at = CASE WHEN ticket.state = changed.state THEN ticket.state_at
         ELSE %(now)s::timestamptz END,
+    is_withdrawn = changed.state = 'void',
     waiting_reason = CASE WHEN changed.state = 'waiting' THEN ticket.waiting_reason END,
     severity = changed.severity,
     usability = changed.usability,
@@ -90,12 +91,20 @@ WHERE ticket.ticket_no = changed.ticket_no;
 -- name: void_singles
 -- Tickets of single devices that an incident takes over; the caller holds their rows.
 UPDATE ticket SET state = 'void', state_at = %(now)s::timestamptz,
-    incident_no = %(incident_no)s::bigint, updated_at = %(now)s::timestamptz,
+    is_withdrawn = true, incident_no = %(incident_no)s::bigint, updated_at = %(now)s::timestamptz,
     version = version + 1
 WHERE ticket_no = ANY(%(tickets)s::bigint[]);
 
+-- name: drop_other_episodes
+-- Episodes that tickets no longer rest on.
+DELETE FROM ticket_episode AS link
+WHERE link.ticket_no = ANY(%(all_tickets)s::bigint[]) AND NOT EXISTS (
+    SELECT FROM unnest(%(tickets)s::bigint[], %(episodes)s::bigint[]) AS kept (ticket_no, episode_no)
+    WHERE kept.ticket_no = link.ticket_no AND kept.episode_no = link.episode_no
+);
+
 -- name: link_episodes
--- New evidence of tickets.
+-- The episodes that tickets rest on.
 INSERT INTO ticket_episode (ticket_no, episode_no)
 SELECT * FROM unnest(%(tickets)s::bigint[], %(episodes)s::bigint[])
 ON CONFLICT DO NOTHING;

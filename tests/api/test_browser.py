@@ -14,7 +14,12 @@ ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = {
     "queue": "/",
     "queue-empty": "/?severity=info",
+    "queue-by-deadline": "/?sort=due",
     "ticket": "/tickets/1",
+    "ticket-waiting": "/tickets/3",
+    "ticket-forecast": "/tickets/{forecast}",
+    "ticket-incident": "/tickets/{incident}",
+    "ticket-urgent": "/tickets/{urgent}?lang=en",
     "devices": "/devices",
     "device-24h": "/devices/fk-20417",
     "device-7d": "/devices/fk-20417?range=7d",
@@ -44,13 +49,13 @@ def browser() -> Iterator[object]:
 
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_and_the_browser_has_no_complaint(browser, server, name, width):
+def test_a_page_fits_and_the_browser_has_no_complaint(browser, server, fleet, name, width):
     context = browser.new_context(viewport={"width": width, "height": 800}, locale="sv-SE")
     page = context.new_page()
     complaints = []
     page.on("console", lambda message: complaints.append(message.text))
     page.on("pageerror", lambda error: complaints.append(str(error)))
-    response = page.goto(server + PAGES[name])
+    response = page.goto(server + PAGES[name].format_map(fleet.tickets))
     scroll_width, window_width = page.evaluate(
         "[document.documentElement.scrollWidth, window.innerWidth]"
     )

@@ -341,6 +341,8 @@ def test_the_openapi_document_is_valid_and_whole(client):
         "list_faults",
         "list_tickets",
         "get_ticket",
+        "get_ticket_deadlines",
+        "list_findings",
         "get_ledger",
         "list_quarantine",
         "ingest_records",

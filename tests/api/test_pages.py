@@ -91,7 +91,8 @@ def test_canaries_are_shown_escaped(client):
 
 def test_swedish_pages_hold_no_english_and_no_exclamation(client):
     for path in PAGES[:6] + PAGES[8:10]:
-        text = re.sub(r"<[^>]+>", " ", get(client, path))
+        spoken = re.sub(r"(?s)<pre>.*?</pre>", " ", get(client, path))  # commands are in English
+        text = re.sub(r"<[^>]+>", " ", spoken)
         assert not re.search(ENGLISH, text, re.IGNORECASE)
         assert "!" not in text
 

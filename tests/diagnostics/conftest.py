@@ -17,6 +17,7 @@ from storage.diagnosis import take_inbox
 from storage.registry import sync_catalogues
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
+LATER = NOON + timedelta(hours=3)
 EPOCH = "9f2c61d0a4b7e813"
 
 
@@ -81,7 +82,7 @@ class World:
                 [(no, r.epoch, seq, r.at + r.late) for no, seq, r in records],
             )
 
-    def diagnose(self, now: datetime = NOON, limit: int = 500) -> list[PassResult]:
+    def diagnose(self, now: datetime = LATER, limit: int = 500) -> list[PassResult]:
         """Run passes, with the rights of the process, until nothing is due."""
         results = []
         with connect(self.url, role="fjarrkoll_diagnose") as conn:
@@ -114,13 +115,18 @@ class World:
             ),
             "tickets": self.rows(
                 "SELECT device_no, cause, state, order_kind, severity, usability, fixer, component,"
-                " is_active, title_sv, title_en, body_sv, body_en, started_at, known_at"
-                " FROM ticket ORDER BY 1, 2, 3"
+                " is_active, title_sv, title_en, body_sv, body_en, started_at, known_at, rule_id,"
+                " urgent_because FROM ticket WHERE state <> 'void' ORDER BY 1, 2, 3"
+            ),
+            "findings": self.rows(
+                "SELECT device_no, rule_id, about, started_at, last_at, ended_at, need, severity,"
+                " known_at, occurrence_n, confidence, detail - 'episodes' FROM finding"
+                " ORDER BY 1, 2, 3, 4"
             ),
             "links": self.rows(
                 "SELECT t.device_no, t.cause, e.system, e.code, e.started_at FROM ticket t"
                 " JOIN ticket_episode USING (ticket_no) JOIN episode e USING (episode_no)"
-                " ORDER BY 1, 2, 3, 4, 5"
+                " WHERE t.state <> 'void' ORDER BY 1, 2, 3, 4, 5"
             ),
         }
 

@@ -9,8 +9,8 @@ from datetime import timedelta
 import pytest
 
 from diagnostics.passes import diagnose
+from diagnostics.rulebook import Rules
 from fleet import episodes
-from fleet.faults import load_catalogue
 from fleet.tickets import SETTLE
 from storage.connection import connect
 from storage.diagnosis import take_inbox
@@ -23,8 +23,8 @@ def test_a_raise_becomes_an_episode_a_ticket_an_event_and_a_delivery(world, repo
     world.report(device_no, report(0, "raised"))
     (result,) = world.diagnose()
     assert (result.taken_n, result.episode_n, len(result.opened)) == (1, 1, 1)
-    assert [row[1:4] for row in world.tickets()] == [("left_motor", "new", "akut AU")]
-    assert world.event_kinds() == ["opened"]
+    assert [row[1:4] for row in world.tickets()] == [("left_motor", "new", "AU")]
+    assert world.event_kinds() == ["opened", "urgent_proposed"]
     assert world.rows("SELECT aggregate, kind, payload ->> 'device' FROM outbox") == [
         (f"ticket:{result.opened[0]}", "ticket.opened", "chair-1")
     ]
@@ -48,7 +48,7 @@ def test_a_pass_over_the_same_rows_again_changes_nothing(world, report):
 @pytest.mark.parametrize(
     ("fault", "device_class", "expected"),
     [
-        (("vr2", "3D00"), "powered_wheelchair", ("left_motor", "akut AU", "critical")),
+        (("vr2", "3D00"), "powered_wheelchair", ("left_motor", "AU", "critical")),
         (("vr2", "7100"), "powered_wheelchair", ("joystick", "AU", "major")),
         (("vr2", "FFFF"), "powered_wheelchair", ("vr2/FFFF", "AU", "major")),
         (("acme", "E9"), "powered_wheelchair", ("acme/E9", "supplier", "major")),
@@ -79,7 +79,7 @@ def test_a_clear_leaves_the_ticket_open_and_says_so(world, report):
     world.report(device_no, report(5, "cleared"))
     world.diagnose()
     assert world.rows("SELECT state, is_active, version FROM ticket") == [("new", False, 2)]
-    assert world.event_kinds() == ["cleared", "opened"]
+    assert world.event_kinds() == ["cleared", "opened", "urgent_proposed"]
     kinds = world.rows("SELECT kind, payload -> 'events' FROM outbox ORDER BY outbox_no")
     assert kinds == [("ticket.opened", ["opened"]), ("ticket.changed", ["cleared"])]
 
@@ -104,7 +104,7 @@ def test_several_codes_of_one_component_are_one_ticket(world, report):
     world.report(device_no, report(1, "raised", "3D01"), report(2, "raised", "7100"))
     world.diagnose()
     assert [row[1] for row in world.tickets()] == ["left_motor", "joystick"]
-    assert world.event_kinds() == ["evidence_added", "opened", "opened"]
+    assert sorted(set(world.event_kinds())) == ["evidence_added", "opened", "urgent_proposed"]
     assert world.rows("SELECT count(*) FROM ticket_episode") == [(3,)]
 
 
@@ -112,7 +112,7 @@ def test_a_known_fault_that_turns_out_worse_raises_the_severity(world, report):
     device_no = world.device()
     world.report(device_no, report(0, "raised", "skip"), report(0, "raised", "7100"))
     world.diagnose()
-    world.conn.execute("UPDATE ticket SET severity = 'minor', order_kind = 'support'")
+    world.conn.execute("UPDATE ticket SET severity = 'minor'")
     world.report(device_no, report(1, "raised", "7101"))
     world.diagnose()
     found = world.rows("SELECT severity, order_kind FROM ticket WHERE cause = 'joystick'")
@@ -155,7 +155,7 @@ def test_a_clear_that_came_much_later_makes_an_untouched_ticket_void(world, repo
     world.report(device_no, report(5, "cleared", late=LATE))
     world.diagnose(noon + LATE + SETTLE)
     assert world.rows("SELECT state FROM ticket") == [("void",)]
-    assert world.event_kinds() == ["opened", "voided"]
+    assert world.event_kinds() == ["opened", "urgent_proposed", "voided"]
 
 
 def test_a_solved_ticket_comes_back_when_the_fault_does(world, report, noon):
@@ -236,7 +236,7 @@ def _day(generator):
 
 @pytest.mark.parametrize(("seed", "max_events"), [(0, 1_000), (1, 1_000), (2, 5)])
 def test_any_permutation_in_any_batches_gives_the_same_episodes_and_tickets(
-    world, report, monkeypatch, seed, max_events
+    world, report, noon, monkeypatch, seed, max_events
 ):
     monkeypatch.setattr(episodes, "MAX_EVENTS", max_events)
     generator = random.Random(seed)
@@ -245,17 +245,20 @@ def test_any_permutation_in_any_batches_gives_the_same_episodes_and_tickets(
     pictures = []
     for _ in range(4):
         world.conn.execute(
-            "TRUNCATE fault_event, inbox, episode, ticket, ticket_event, ticket_episode, outbox"
+            "TRUNCATE fault_event, inbox, episode, ticket, ticket_event, ticket_episode, outbox,"
+            " finding, ticket_finding, ticket_clock, ticket_pause, agenda"
         )
         shuffled = generator.sample(day, len(day))
         while shuffled:
             size = generator.randint(1, 40)
             world.store(shuffled[:size])
-            world.diagnose(limit=generator.randint(1, 30))
+            world.diagnose(noon + timedelta(days=3), limit=generator.randint(1, 30))
             shuffled = shuffled[size:]
         pictures.append(world.picture())
     assert pictures[0]["tickets"]
-    assert all(picture == pictures[0] for picture in pictures[1:])
+    for picture in pictures[1:]:
+        for name, rows in picture.items():
+            assert set(map(repr, rows)) == set(map(repr, pictures[0][name])), name
 
 
 def test_sixteen_racing_processes_open_one_ticket_per_cause(world, report):
@@ -271,7 +274,7 @@ def test_sixteen_racing_processes_open_one_ticket_per_cause(world, report):
                 start.wait()
                 for _ in range(4):
                     _, noon = conn.rollback(), world.rows("SELECT now()")[0][0]
-                    diagnose(conn, load_catalogue(), noon, take_inbox(conn, noon, 1))
+                    diagnose(conn, Rules().book(conn), noon, take_inbox(conn, noon, 1))
                     conn.commit()
         except Exception as exc:
             failures.append(exc)

@@ -120,25 +120,41 @@ def test_the_words_are_those_of_the_database_and_have_labels(conn):
         assert set(BASIC_NEED_LABELS[lang]) == set(BasicNeed)
 
 
-def test_of_sixteen_lenders_one_gets_the_device(url, conn):
-    start, won, lost = threading.Barrier(16), [], []
+def race(url, attempt) -> tuple[list, list[LendingError]]:
+    """Let sixteen people try at once; any other error than a refusal fails the test."""
+    start, won, lost, broken = threading.Barrier(16), [], [], []
 
-    def lend(nth: int) -> None:
-        with connect(url) as own:
-            start.wait(20)
-            try:
-                won.append(start_loan(own, CHAIR, f"p-{nth}", [], at(0)))
-                own.commit()
-            except LendingError as exc:
-                lost.append(exc)
+    def one(nth: int) -> None:
+        try:
+            with connect(url) as own:
+                start.wait(20)
+                won.append(attempt(own, nth))
+        except LendingError as exc:
+            lost.append(exc)
+        except Exception as exc:
+            broken.append(exc)
 
-    threads = [threading.Thread(target=lend, args=(nth,)) for nth in range(16)]
+    threads = [threading.Thread(target=one, args=(nth,)) for nth in range(16)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
+    assert broken == []
+    return won, lost
+
+
+def test_of_sixteen_lenders_one_gets_the_device(url, conn):
+    won, lost = race(url, lambda own, nth: start_loan(own, CHAIR, f"p-{nth}", [], at(0)))
     assert (len(won), len(lost)) == (1, 15)
     assert loans(conn, CHAIR) == won
+
+
+def test_sixteen_people_move_a_device_one_after_the_other(url, conn):
+    places = list(Place)
+    won, lost = race(url, lambda own, nth: place(own, CHAIR, places[nth % 4], at(0), f"P{nth}"))
+    assert (len(won), lost) == (16, [])
+    told = placements(conn, CHAIR)
+    assert [row.until_at for row in told] == [None, *[at(0)] * (len(told) - 1)]
 
 
 def test_a_device_that_moves_is_quiet_until_it_is_back(conn):

@@ -465,10 +465,10 @@ def test_urgent_is_confirmed_once_by_a_person(conn):
 
 def test_urgent_is_declined_once_and_the_ticket_goes_on(conn):
     no = add_ticket(conn, because=["toilet"])
-    decline_urgent(conn, no, "Anna", "har en reservstol", NOON)
+    decline_urgent(conn, no, "Anna", "har en reservstol", later(5))
     ticket = find(conn, no)
     assert (ticket.state, ticket.order_kind, ticket.urgent_answer) == ("new", "AU", "declined")
-    assert ticket.state_at == NOON
+    assert (ticket.state_at, ticket.updated_at) == (NOON, later(5))
     assert history(conn, no)[-1].detail == {"why": "har en reservstol", "ticket_version": 2}
     with pytest.raises(ActionRefusedError, match="declined already"):
         confirm_urgent(conn, no, "Bo", NOON)

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from fleet.rules.facts import DaySeries, Facts, day_of, day_starts_at
 from fleet.rules.findings import Both, Finding, Point, Said
 from fleet.rules.kind import Kind
-from fleet.rules.kinds.trend import UNSAID, renewed_days, spread_out
+from fleet.rules.kinds.trend import UNSAID, goes_on, renewed_days, spread_out
 from fleet.rules.parameters import Duration, MetricName, Number, ParameterError, Value, Whole
 from fleet.rules.rule import Needs, Rule, Verdict, Window, fold_days
 from fleet.rules.statistics import (
@@ -183,7 +183,7 @@ class _History:
     def _ask(self, line: _Line, day: int, *, was_on: bool) -> _Said | None:
         """What the line says; None without enough days, or where it is clear of its limit."""
         start, first, end = self._ends(line, day)
-        if end - first < self._condition.min_days:
+        if end - first < (RECENT_N if was_on else self._condition.min_days):
             return None
         x = line.day[first:end].astype(np.float64)
         y = line.value[first:end]
@@ -218,7 +218,9 @@ class _History:
         line = line._replace(middle_sd=math.hypot(line.middle_sd, limit.sd))
         when = crossing(line, -limit.value, day, _REACH_D)
         horizon = self._condition.horizon / DAY
-        is_coming = line.is_rising and when.best <= min(horizon, day - x[0])
+        is_coming = (
+            line.is_rising and when.best <= min(horizon, day - x[0]) and goes_on(line, x, -y)
+        )
         is_near = when.best <= horizon * _LET_GO or not line.is_below(-limit.value, day)
         stays = was_on and is_near
         return _Said(is_coming or stays or line.is_above(-limit.value, day), when)

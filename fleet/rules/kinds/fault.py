@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
@@ -202,14 +202,6 @@ def _build(values: Mapping[str, Any]) -> ReportedFault:
             "Make recurs_within longer than debounce",
         )
     return ReportedFault(selection_of(values), debounce, recurs_within)
-
-
-def by_cause(items: Iterable[CodedEpisode]) -> dict[str, Sequence[CodedEpisode]]:
-    """Episodes in time by what a ticket of theirs would be about."""
-    found: dict[str, list[CodedEpisode]] = {}
-    for item in sorted(items, key=in_time):
-        found.setdefault(tickets.cause_of(item.fault), []).append(item)
-    return dict(found)
 
 
 KIND: Final = Kind(

@@ -66,6 +66,14 @@ class _Group(NamedTuple):
     device_class: DeviceClass
     device_nos: frozenset[int]
 
+    @property
+    def class_subject(self) -> str:
+        return _class_subject(self.device_class)
+
+
+def _class_subject(device_class: DeviceClass) -> str:
+    return f"class:{device_class}"
+
 
 class _Count(NamedTuple):
     """Faulted and all devices, of the group and of its peers."""
@@ -117,12 +125,15 @@ class Fleet:
         """Nothing: one device alone has no peers. See `group_findings`."""
         return []
 
-    def suspects(self, facts: FleetFacts) -> list[_Suspect]:
-        """Groups beyond chance; the most specific explanation of each component first."""
-        census = _Census(facts.devices)
-        compared = list(self._compared(census, facts))
-        likely = [one for one in compared if self._may_be(one)]
-        adjusted = holm([one.chance for one in likely], len(compared))
+    def suspects(self, facts: FleetFacts, census: Census | None = None) -> list[_Suspect]:
+        """Groups beyond chance, each component blamed on what explains it most specifically.
+
+        Args:
+            census: that of `facts.devices`, if somebody has made it already.
+        """
+        census = census or Census(facts.devices)
+        likely, comparison_n = self._compared(census, facts)
+        adjusted = holm([one.chance for one in likely], comparison_n)
         found = [
             one._replace(chance=chance)
             for one, chance in zip(likely, adjusted, strict=True)
@@ -130,17 +141,25 @@ class Fleet:
         ]
         return self._explained(found, census, facts)
 
-    def _compared(self, census: _Census, facts: FleetFacts) -> Iterator[_Suspect]:
-        """Every comparison of the day. Those that cannot be significant cost only their count."""
+    def _compared(self, census: Census, facts: FleetFacts) -> tuple[list[_Suspect], int]:
+        """What may be significant, and how many comparisons the day has.
+
+        What has too few faults is compared too: it only cannot win.
+        """
+        large = [group for group in census.groups if census.is_large(group, self.min_devices)]
+        likely, comparison_n = [], 0
         for component, faulted in facts.faulted.items():
             hits = census.hits(faulted)
-            for group in census.groups:
-                count = census.count(group, hits)
-                if count.group_n >= self.min_devices <= count.peer_n and _anybody(count):
-                    chance = self._chance(group, count, census, hits)
-                    yield _Suspect(group, component, count, chance)
+            known = [group for group in large if hits[group.class_subject]]
+            comparison_n += len(known)
+            for group in known:
+                if hits[group.subject] >= self.min_faulted:
+                    tally = census.count(group, hits)
+                    chance = self._chance(group, tally, census, hits)
+                    likely.append(_Suspect(group, component, tally, chance))
+        return [one for one in likely if one.chance <= self.chance * _KEEP], comparison_n
 
-    def _chance(self, group: _Group, count: _Count, census: _Census, hits: Counter[str]) -> float:
+    def _chance(self, group: _Group, count: _Count, census: Census, hits: Counter[str]) -> float:
         """Against its class and, for a part of a model, against the rest of the model too."""
         if not self._is_much(count):
             return 1.0
@@ -156,11 +175,8 @@ class Fleet:
             return False
         return count.ratio >= self.min_ratio
 
-    def _may_be(self, one: _Suspect) -> bool:
-        return one.chance <= self.chance * _KEEP
-
     def _explained(
-        self, found: Iterable[_Suspect], census: _Census, facts: FleetFacts
+        self, found: Iterable[_Suspect], census: Census, facts: FleetFacts
     ) -> list[_Suspect]:
         """Without groups that stand out only through a smaller one that was found already."""
         kept: list[_Suspect] = []
@@ -174,10 +190,6 @@ class Fleet:
         return sorted(kept, key=lambda one: (one.component, one.group.subject))
 
 
-def _anybody(count: _Count) -> bool:
-    return count.hit_n + count.peer_hit_n > 0
-
-
 def _key(one: _Suspect) -> tuple[str, str]:
     return one.group.subject, one.component
 
@@ -186,7 +198,7 @@ def _specific_first(one: _Suspect) -> tuple[bool, float, str, str]:
     return one.group.parent is None, one.chance, one.group.subject, one.component
 
 
-class _Census:
+class Census:
     """Who belongs where; made once a day, then counted for each component."""
 
     def __init__(self, devices: Sequence[FleetDevice]) -> None:
@@ -194,8 +206,8 @@ class _Census:
         self._subjects: dict[int, tuple[str, ...]] = {}
         for device in devices:
             named = list(_subjects(device))
-            class_key = f"class:{device.device_class}"
-            self._subjects[device.device_no] = (class_key, *(subject for subject, _ in named))
+            whole = _class_subject(device.device_class)
+            self._subjects[device.device_no] = (whole, *(subject for subject, _ in named))
             for subject, parent in named:
                 key = (subject, parent, device.device_class)
                 members.setdefault(key, set()).add(device.device_no)
@@ -205,6 +217,11 @@ class _Census:
         self._sizes: Counter[str] = Counter()
         for subjects in self._subjects.values():
             self._sizes.update(subjects)
+
+    def is_large(self, group: _Group, least_n: int) -> bool:
+        """True if the group and its peers are enough to compare."""
+        group_n = self._sizes[group.subject]
+        return group_n >= least_n and self._sizes[group.class_subject] - group_n >= least_n
 
     def hits(self, faulted: Iterable[int]) -> Counter[str]:
         """Faulted devices by class and by group."""
@@ -217,11 +234,10 @@ class _Census:
         self, group: _Group, hits: Counter[str], without: frozenset[int] = frozenset()
     ) -> _Count:
         """The group against its class, both without some devices that are explained already."""
-        whole = f"class:{group.device_class}"
         gone = Counter[str]()
         for device_no in without:
             gone.update(self._subjects[device_no])
-        return self._against(group.subject, whole, hits, gone)
+        return self._against(group.subject, group.class_subject, hits, gone)
 
     def siblings(self, group: _Group, hits: Counter[str]) -> _Count:
         """The group against the rest of its own model."""

@@ -455,7 +455,7 @@ class Rise(Parameter):
         return "1–1000000, or a value with the unit of `metric`"
 
     def read(self, value: object, given: Mapping[str, Any]) -> float:
-        if given.get("metric") is None:
+        if "metric" in given and given["metric"] is None:
             return Whole(self.name, self.meaning, low=1).read(value, given)
         rise = Value(self.name, self.meaning).read(value, given)
         if rise <= 0:

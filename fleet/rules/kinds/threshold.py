@@ -275,14 +275,12 @@ def _build(values: Mapping[str, Any]) -> Threshold:
         )
     if values["apart"] < values["max_gap"]:
         raise ParameterError("apart is shorter than max_gap", "Make apart at least max_gap")
-    # A lone sample proves no length: two at least must say that it held.
-    fewest = 2 if values["hold"] else 1
     return Threshold(
         metric=values["metric"],
         limit=limit,
         release=release,
         hold=values["hold"],
-        min_samples=max(fewest, values["min_samples"]),
+        min_samples=values["min_samples"],
         max_gap=values["max_gap"],
         apart=values["apart"],
         only=_while(values),
@@ -340,11 +338,13 @@ KIND: Final = Kind(
             default=timedelta(hours=1),
             high=timedelta(days=30),
         ),
-        MetricName("while_metric", "Only while this other metric", default=None),
-        Value("while_above", "is above this value,", default=None, of="while_metric"),
-        Value(
-            "while_below", "or below this one, at the same time.", default=None, of="while_metric"
+        MetricName(
+            "while_metric",
+            "Only samples count at whose time this other metric is beyond a value.",
+            default=None,
         ),
+        Value("while_above", "The value that it must be above.", default=None, of="while_metric"),
+        Value("while_below", "The value that it must be below.", default=None, of="while_metric"),
     ),
     build=_build,
 )

@@ -53,6 +53,9 @@ _ROUGH_SLACK: Final = 2.0
 _LET_GO: Final = 1.5
 """A finding is kept while the limit is within this many horizons. Ours, without a source."""
 
+_STILL_MOVING: Final = 0.5
+"""Which part of its slope a line must keep in its newer half. Ours, without a source."""
+
 _SHOWN_N: Final = 12
 
 
@@ -69,9 +72,9 @@ class DayValue(StrEnum):
 class Trend:
     """The robust line through a metric's daily values is at the limit within the horizon.
 
-    The line must rise beyond doubt, and is drawn no further ahead than it looks back; or already be at the limit beyond doubt, or nearly all of the
-    last days are beyond it: a step, which a line sees late. Once it holds, it
-    holds until the best estimate is clear of the limit.
+    It must rise beyond doubt, and is drawn no further ahead than it looks back; or be at the
+    limit already beyond doubt; or nearly all of the last days are beyond it: a step, which a line
+    sees late. Once it holds, it holds until it is clear of the limit beyond doubt.
 
     Attributes:
         sign: 1 for a limit above, -1 for one below: all is judged upwards.
@@ -96,10 +99,19 @@ class Trend:
         if series is None or len(series) < self.min_days:
             return []
         values = getattr(series, self.of)
-        judge = self._judge(series, values, starts_of(rule, facts, series.day, self.window))
-        decided = days_within(series, window)
+        starts = starts_of(rule, facts, series.day, self.window)
+        judge = self._judge(series, values, starts)
+        decided = self._decided(series, window)
         found = fold_days(rule, self.metric, window, judge, decided)
         return [self._worded(rule, facts, finding, values) for finding in found]
+
+    def _decided(self, series: DaySeries, window: Window) -> list[int]:
+        """Days with data, and enough before them: after a long absence nothing is decided."""
+        enough = np.searchsorted(series.day, series.day - self.window // DAY, side="right")
+        known = np.arange(1, len(series) + 1) - enough >= RECENT_N
+        inside = (series.day >= window.first_day) & (series.day <= window.last_day)
+        days: list[int] = series.day[known & inside].tolist()
+        return days
 
     def _judge(
         self, series: DaySeries, values: Floats, starts: list[int]
@@ -111,7 +123,7 @@ class Trend:
         def judge(day: int, was_on: bool) -> Verdict | None:
             index = index_of[day]
             part = slice(starts[index], index + 1)
-            if part.stop - part.start < self.min_days:
+            if part.stop - part.start < (RECENT_N if was_on else self.min_days):
                 return None
             return self._verdict(x[part], y[part], was_on=was_on)
 
@@ -129,7 +141,7 @@ class Trend:
         if is_lately:
             when = Crossing(0, 0, 0)
         is_there = is_lately or line.is_above(limit, now)
-        is_coming = line.is_rising and when.best <= min(horizon, now - x[0])
+        is_coming = line.is_rising and when.best <= min(horizon, now - x[0]) and goes_on(line, x, y)
         stays = was_on and (when.best <= horizon * _LET_GO or not line.is_below(limit, now))
         if not (is_there or is_coming or stays):
             return None
@@ -215,13 +227,6 @@ def _is_far(x: Floats, y: Floats, limit: float, horizon: float) -> bool:
     return recent + _ROUGH_SLACK * horizon * max(0.0, halves_slope(x, y)) < limit
 
 
-def days_within(series: DaySeries, window: Window) -> list[int]:
-    """The days of the window that have data: only they can change anything."""
-    first, end = np.searchsorted(series.day, (window.first_day, window.last_day + 1))
-    days: list[int] = series.day[first:end].tolist()
-    return days
-
-
 def starts_of(rule: Rule, facts: Facts, days: NDArray[np.int64], window: timedelta) -> list[int]:
     """For each day, the index of the first day that speaks with it.
 
@@ -234,6 +239,15 @@ def starts_of(rule: Rule, facts: Facts, days: NDArray[np.int64], window: timedel
         first_days = np.where(days > solved_day, after, first_days)
     starts: list[int] = np.searchsorted(days, first_days).tolist()
     return starts
+
+
+def goes_on(line: Line, x: Floats, y: Floats) -> bool:
+    """True if the newer half of the points still rises about as the line does.
+
+    What only settles, a new battery or a new mask, moves fast and then no more.
+    """
+    half = len(x) // 2
+    return halves_slope(x[half:], y[half:]) >= _STILL_MOVING * line.slope
 
 
 def renewed_days(rule: Rule, facts: Facts) -> list[int]:
@@ -298,7 +312,7 @@ KIND: Final = Kind(
         Value("above", "The limit, if it is bad to be at or above it.", None),
         Value("below", "The limit, if it is bad to be at or below it.", None),
         Duration("window", "How far back the line looks.", 42 * DAY, low=7 * DAY, high=180 * DAY),
-        Whole("min_days", "How many days must have measurements.", 14, low=7, high=180),
+        Whole("min_days", "How many days must have measurements.", 21, low=7, high=180),
         Duration("horizon", "How far ahead the line looks.", 30 * DAY, high=180 * DAY),
         Number("confidence", "How sure the interval of the line is.", 0.9, low=0.5, high=0.99),
     ),

@@ -156,6 +156,11 @@ def test_several_raises_in_one_episode_are_no_blink():
     assert evaluate([item], rule=rule_of(KIND, **DEBOUNCED))
 
 
+def test_what_the_log_counts_too_is_no_blink():
+    item = coded(1, MAJOR, episode(NOON, at(minutes=1), logged=2))
+    assert evaluate([item], rule=rule_of(KIND, **DEBOUNCED))
+
+
 def test_a_young_raise_is_held_until_the_debounce_is_over():
     items, rule = [coded(1, MAJOR, episode(NOON))], rule_of(KIND, **DEBOUNCED)
     assert one(items, at(seconds=119), rule=rule).need is Need.HELD

@@ -155,6 +155,28 @@ def test_a_growing_log_alone_makes_a_ticket():
     assert "ökade med 9" in finding.said.title.sv
 
 
+def test_a_growing_log_is_known_when_enough_of_it_was_heard():
+    """The first reading came last, and without it nobody knows how much the second rose."""
+    heard = [(0, 3, 9), (1, 5, 2), (2, 1, 3)]
+    late = [
+        (MINOR, episode(at(day), at(day), raised=0, logged=rise, received=at(received)))
+        for day, rise, received in heard
+    ]
+    (finding,) = evaluate(numbered(late), at(9.5), **FIVE_IN_A_WEEK)
+    assert (finding.started_at, finding.known_at) == (at(1), at(9))
+
+
+def test_codes_of_one_part_are_known_by_the_first_that_are_enough():
+    heard = [(JOYSTICK, 1, 5), (JOYSTICK_TOO, 1, 3), (MINOR, 9, 9)]
+    items = numbered(
+        (code, episode(at(day), at(day), raised=0, logged=rise, received=at(received)))
+        for code, rise, received in heard[:2]
+        for day, rise, received in ((0, 1, 0), (1, 4, received))
+    )
+    (finding,) = evaluate(items, at(6), **FIVE_IN_A_WEEK | {"by": "component", "rise": 4})
+    assert finding.known_at == at(3)
+
+
 def test_two_codes_do_not_add_up_unless_the_component_is_counted():
     items = numbered(
         [

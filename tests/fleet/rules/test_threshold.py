@@ -94,6 +94,11 @@ def test_stretches_close_to_each_other_are_one_finding():
     assert len(evaluate(far)) == 2
 
 
+def test_a_stretch_joins_if_it_holds_in_time_not_if_it_begins_in_time():
+    first, second = evaluate(samples(20, 20, 24) + samples(20, 20, start=60.5 * 60))
+    assert second.started_at == at(minutes=61.5) > first.ended_at
+
+
 def test_it_is_over_an_hour_after_the_last_stretch():
     (finding,) = evaluate(samples(20, 20, 24))
     assert finding.ended_at == at(minutes=61)

@@ -93,9 +93,9 @@ def test_a_step_over_the_limit_is_found_within_a_fortnight() -> None:
     assert FIRST + 60 <= day_of(finding.started_at) <= FIRST + 74
 
 
-def test_noise_far_below_the_limit_says_nothing_on_a_hundred_devices() -> None:
-    found = [evaluate(leaks(nights(0, 12, 180, seed, noise=3))) for seed in range(100)]
-    assert sum(map(bool, found)) <= 1
+def test_noise_far_below_the_limit_says_nothing_on_sixty_devices() -> None:
+    found = [evaluate(leaks(nights(0, 12, 180, seed, noise=3))) for seed in range(60)]
+    assert not any(found)
 
 
 def test_what_falls_is_judged_by_a_limit_below() -> None:
@@ -164,7 +164,7 @@ def test_days_without_data_keep_the_state() -> None:
 
 
 def test_too_few_days_say_nothing() -> None:
-    assert evaluate(leaks(nights(5, 30, 13))) == []
+    assert evaluate(leaks(nights(5, 30, 20))) == []
 
 
 @pytest.mark.parametrize(

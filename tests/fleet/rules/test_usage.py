@@ -131,6 +131,18 @@ def test_without_a_pace_it_is_told_when_it_is_due():
     assert not evaluate(hours(*sparse), last=len(sparse) - 1)
 
 
+def test_one_week_is_no_pace():
+    assert not evaluate(hours(*steady(16, 13)), last=12)
+    assert days_of(evaluate(hours(*steady(16, 22)), last=21)) == [(14, None)]
+
+
+def test_what_was_used_across_the_service_is_of_unknown_age():
+    readings = [None if 45 <= day <= 55 else reading for day, reading in enumerate(steady(2, 120))]
+    when = {"metric": "drive_time_s", "every": "100 h", "ahead": "0 d"}
+    found = evaluate(hours(*readings), first=51, last=119, repairs=[service(50)], **when)
+    assert days_of(found) == [(106, None)]
+
+
 def test_nothing_without_readings():
     assert not evaluate(None, last=100)
     assert not evaluate(hours(1.0), last=100)
@@ -221,7 +233,7 @@ def cut(series: DaySeries, from_day: int) -> DaySeries:
     return series.upto(FIRST + 400, FIRST + 400 - from_day + 1)
 
 
-@settings(deadline=None, max_examples=30)
+@settings(deadline=None, max_examples=12)
 @given(readings, st.integers(0, 110), st.lists(st.integers(0, 119), max_size=2))
 def test_two_windows_give_the_same_as_one(steps, split, served):
     total, drawn = 0.0, []
