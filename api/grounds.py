@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -18,7 +18,7 @@ from fleet.rules.reader import RuleFileError, parse_rule
 from fleet.rules.rule import Rule
 from storage import reading
 from storage.connection import Connection
-from storage.reading import FindingRow
+from storage.reading import FindingRow, TicketRow
 
 _RULES_KEPT: Final = 256
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -73,18 +73,17 @@ def _parsed(body: str) -> Rule | None:
 
 
 @dataclass(frozen=True, slots=True)
-class Ground:
+class Seen:
     """One finding as the ticket's page shows it.
 
     `at` and `range` are the time to show on the device's page, `metric` what to draw there.
+    `is_fault`: its words say from when to when.
     """
 
     finding: WholeFindingOut
     title: str
     happened: str
-    about: str
-    rule_title: str
-    rule_why: str
+    is_fault: bool
     numbers: list[tuple[str, str]]
     ruled_out: list[str]
     at: str
@@ -92,26 +91,51 @@ class Ground:
     metric: str
 
 
-def grounds(conn: Connection, findings: Iterable[WholeFindingOut], say: Say) -> list[Ground]:
-    return [_ground(conn, finding, say) for finding in findings]
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """One version of a rule, why there is such a rule, and what it saw."""
+
+    rule_id: str
+    version: int
+    title: str
+    why: str
+    seen: list[Seen]
 
 
-def _ground(conn: Connection, finding: WholeFindingOut, say: Say) -> Ground:
-    rule = rule_of(conn, finding.rule_id, finding.rule_version)
-    is_metric = finding.about in load_metrics()
+def grounds(
+    conn: Connection, ticket: TicketRow, findings: Sequence[WholeFindingOut], say: Say
+) -> list[Ground]:
+    """What a ticket rests on, by rule. The rule of a storm saw only the single devices."""
+    by_rule: dict[tuple[str, int], list[WholeFindingOut]] = {}
+    if ticket.rule_id is not None and ticket.rule_version is not None:
+        by_rule[ticket.rule_id, ticket.rule_version] = []
+    for finding in findings:
+        by_rule.setdefault((finding.rule_id, finding.rule_version), []).append(finding)
+    return [
+        _ground(rule_of(conn, *key), *key, [_seen(finding, say) for finding in found], say)
+        for key, found in by_rule.items()
+        if found or ticket.device_no is None
+    ]
+
+
+def _ground(rule: Rule | None, rule_id: str, version: int, seen: list[Seen], say: Say) -> Ground:
+    if rule is None:
+        return Ground(rule_id, version, rule_id, "", seen)
+    return Ground(rule_id, version, rule.title.in_(say.lang), rule.why.in_(say.lang), seen)
+
+
+def _seen(finding: WholeFindingOut, say: Say) -> Seen:
     middle = finding.started_at + (finding.last_at - finding.started_at) / 2
-    return Ground(
+    return Seen(
         finding=finding,
         title=say.both(finding.said.title) or about_words(finding.about, say),
         happened=say.both(finding.said.happened),
-        about=about_words(finding.about, say),
-        rule_title=rule.title.in_(say.lang) if rule else finding.rule_id,
-        rule_why=rule.why.in_(say.lang) if rule else "",
+        is_fault="/" in finding.about and finding.device_id is not None,
         numbers=numbers(finding.measures, finding.about, say),
         ruled_out=[say.both(both) for both in finding.ruled_out],
         at=say.instant(middle),
         range=_range_for(finding.last_at - finding.started_at),
-        metric=finding.about if is_metric else "",
+        metric=finding.about if finding.about in load_metrics() else "",
     )
 
 
@@ -133,14 +157,22 @@ def about_words(about: str, say: Say) -> str:
 
 def numbers(measures: Mapping[str, float], about: str, say: Say) -> list[tuple[str, str]]:
     """The numbers behind the words, as (name, value). What was counted to nothing is left out."""
-    found = []
-    for name, value in measures.items():
-        prefix, _, metric = name.partition("_")
-        if prefix in _OF_METRIC and metric in load_metrics():
-            found.append((say.t(f"measure.{prefix}", metric=say.metric(metric).lower()), name))
-        elif value or not name.endswith(("_n", "_count")):
-            found.append((_label(name, say), name))
-    return [(say.cap(label), _amount(name, measures[name], about, say)) for label, name in found]
+    told = [name for name, value in measures.items() if value or not name.endswith(_COUNTS)]
+    return [
+        (say.cap(_label(name, say)), _amount(name, measures[name], about, say))
+        for name in sorted(told, key=_place)
+    ]
+
+
+_COUNTS: Final = ("_n", "_count")
+_PLACES: Final = {key: place for place, key in enumerate(TEXTS)}
+
+
+def _place(name: str) -> tuple[int, str]:
+    """The order in which the words are listed; what has no words comes last."""
+    prefix = name.partition("_")[0]
+    keys = (f"measure.{name}", f"measure.{prefix}")
+    return next((_PLACES[key] for key in keys if key in _PLACES), len(_PLACES)), name
 
 
 _OF_METRIC: Final = frozenset({"worst", "used", "every", "daily"})
@@ -148,6 +180,9 @@ _IN_METRIC: Final = frozenset({"level", "limit", "rise"})
 
 
 def _label(name: str, say: Say) -> str:
+    prefix, _, metric = name.partition("_")
+    if prefix in _OF_METRIC and metric in load_metrics():
+        return say.t(f"measure.{prefix}", metric=say.metric(metric).lower())
     return say.word("measure", name) if f"measure.{name}" in TEXTS else name
 
 

@@ -21,6 +21,7 @@ from api.problems import ProblemError
 from api.rooms import InRooms
 from api.telling import ICON, STYLE, Say, page, say_for
 from api.tickets import TicketNo, page_of, whole_ticket
+from fleet.rules.storms import STORM_DEVICES
 from fleet.ticket_actions import Work
 from fleet.ticket_states import FINISHED, OrderKind, State
 from fleet.words import Severity
@@ -130,7 +131,7 @@ def ticket_page(rooms: InRooms, say: Voice, ticket_no: TicketNo) -> HTMLResponse
     with rooms.reading.read() as conn:
         whole = whole_ticket(conn, ticket_no, say.now)
         charts = ticket_charts(conn, whole, say)
-        grounds_shown = grounds(conn, whole.findings, say)
+        grounds_shown = grounds(conn, whole.ticket, whole.findings, say)
     ticket, body = whole.ticket, whole.body
     found = dues(ticket, say.now)
     return page(
@@ -144,6 +145,8 @@ def ticket_page(rooms: InRooms, say: Voice, ticket_no: TicketNo) -> HTMLResponse
         waits=ticket.waiting_reason and waiting_words(ticket.waiting_reason, say),
         is_urgency_open=_is_urgency_open(ticket),
         grounds=grounds_shown,
+        body=body.body_sv if say.lang == "sv" else body.body_en,
+        storm=_storm_of(ticket.subject),
         members=whole.members,
         episodes=[episode_out(episode) for episode in whole.episodes],
         faults=[fault_out(fault) for fault in whole.faults[:FAULT_ROWS]],
@@ -152,6 +155,11 @@ def ticket_page(rooms: InRooms, say: Voice, ticket_no: TicketNo) -> HTMLResponse
         history=happened(whole.events, say),
         charts=charts,
     )
+
+
+def _storm_of(subject: str) -> int | None:
+    """How many devices it takes for a storm; None for a ticket that is not about one."""
+    return STORM_DEVICES if subject.startswith("storm:") else None
 
 
 def _told(body: str, say: Say, grounds_shown: object) -> list[tuple[str, list[str]]]:

@@ -183,9 +183,13 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "why.known": ("känt {at}", "known {at}"),
     "why.confidence": ("säkerhet: {share}", "confidence: {share}"),
     "why.look": ("Se hjälpmedlet vid den tiden", "See the device at that time"),
-    "why.numbers": ("Siffrorna bakom", "The numbers behind"),
     "why.ruled_out": ("Uteslutet", "Ruled out"),
-    "why.part": ("Trolig del", "Probable part"),
+    "why.storm": (
+        "Minst {n} hjälpmedel visade samma kod inom en timme. Då skapas ett samlat ärende i"
+        " stället för ett för varje hjälpmedel.",
+        "At least {n} devices showed the same code within an hour. They get one group ticket"
+        " instead of one each.",
+    ),
     "why.points": (
         "Diagrammet visar de värden som iakttagelsen bygger på.",
         "The chart shows the values that the finding rests on.",

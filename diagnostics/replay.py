@@ -9,26 +9,32 @@ for its cause, or else when what it was about had ended.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
+from typing import Final, NamedTuple
 
 from diagnostics.judgement import Candidate, Owner, judge_new
 from fleet.drafts import Draft
 from fleet.rules.engine import Rulebook, conclude
 from fleet.rules.facts import Contact, DeviceProfile, Facts
 from fleet.rules.findings import Finding, Need
+from fleet.rules.kinds.silence import ABOUT, EVERYBODY, Group, SilentDevice, groups_of, outages
 from fleet.rules.rule import Rule, Window
 from fleet.rules.storms import STORM_DEVICES, STORM_WITHIN, may_storm
 from fleet.ticket_states import State
 from storage.findings import Settled
 
-_HOUR = timedelta(hours=1)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SHORTEST_SILENCE_H = 12
-"""Shorter gaps between hours with samples are never looked at: no model promises more."""
+_HOUR: Final = timedelta(hours=1)
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SHORTEST_SILENCE_H: Final = 6
+"""Shorter gaps between hours with samples are never looked at: no model promises less."""
+
+LOOKED_AT_AFTER: Final = timedelta(days=7)
+"""How long a would-be ticket stays open at the least when no repair was recorded: tickets do not
+close by themselves, people close them. Five working days, the middle of the agreements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,22 +67,51 @@ def device_findings(
     return sorted(found, key=lambda f: (f.known_at, f.started_at, f.rule_id, f.about))
 
 
-def _past_silences(book: Rulebook, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
-    """Silences as the hours with samples show them: receipts are not kept for ever."""
-    if facts.contact is None or not facts.contact.active_hours:
+class Gap(NamedTuple):
+    """No contact from `last_at`, for longer than the model explains; `until_at` None: it lasts."""
+
+    device: DeviceProfile
+    last_at: datetime
+    until_at: datetime | None
+
+    @property
+    def explained_until(self) -> datetime:
+        model = self.device.model
+        return self.last_at + timedelta(seconds=(model and model.longest_silence_s) or 0)
+
+    def is_silent_at(self, at: datetime) -> bool:
+        return self.explained_until < at and (self.until_at is None or at < self.until_at)
+
+
+def gaps_of(facts: Facts) -> list[Gap]:
+    """The silences of a device that its model does not explain, by its hours with contact."""
+    model = facts.device.model
+    if facts.contact is None or model is None or model.longest_silence_s is None:
         return []
-    hours = sorted(facts.contact.active_hours)
+    longest_h = max(SHORTEST_SILENCE_H, model.longest_silence_s / 3600)
     end_h = int((facts.now - _EPOCH) / _HOUR) + 1
+    return [
+        Gap(facts.device, _at(last_h + 1), None if next_h == end_h else _at(next_h))
+        for last_h, next_h in pairwise([*facts.contact.active_hours, end_h])
+        if next_h - last_h - 1 > longest_h
+    ]
+
+
+def _at(hour: float) -> datetime:
+    return _EPOCH + hour * _HOUR
+
+
+def _past_silences(book: Rulebook, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
+    """Silences as the hours with contact show them: receipts are not kept for ever."""
     found: list[Finding] = []
-    for position, (last_h, next_h) in enumerate(pairwise([*hours, end_h]), start=1):
-        if next_h - last_h < SHORTEST_SILENCE_H:
-            continue
-        seen = _EPOCH + (last_h + 1) * _HOUR
-        now = min(facts.now, _EPOCH + next_h * _HOUR)
-        then = replace(facts, now=now, contact=Contact(seen, hours[:position]))
-        is_over = next_h != end_h
+    for gap in gaps_of(facts):
+        now = gap.until_at or facts.now
+        assert facts.contact is not None
+        hours = facts.contact.active_hours
+        known = hours[: bisect_left(hours, (gap.last_at - _EPOCH) / _HOUR)]
+        then = replace(facts, now=now, contact=Contact(gap.last_at, known))
         found += [
-            replace(f, ended_at=max(now, f.started_at)) if is_over else f
+            f if gap.until_at is None else replace(f, ended_at=max(now, f.started_at))
             for f in conclude(book, [rule], then, window)
             if f.is_open
         ]
@@ -139,7 +174,7 @@ def _end(
         if end is None or finding.known_at > end:
             break
         end = None if finding.ended_at is None else max(end, finding.ended_at)
-    return None if end is None else max(end, opened_at)
+    return None if end is None else max(end, opened_at + LOOKED_AT_AFTER)
 
 
 def hold_storms(tickets: Sequence[WouldBe]) -> list[WouldBe]:
@@ -167,3 +202,61 @@ def _held(ticket: WouldBe, starts: Mapping[tuple[int, str], Sequence[datetime]])
     if near_n < STORM_DEVICES:
         return ticket
     return replace(ticket, incident=f"storm:{key[1]}")
+
+
+def hold_outages(
+    tickets: Sequence[WouldBe], gaps: Sequence[Gap], devices: Sequence[DeviceProfile]
+) -> list[WouldBe]:
+    """The same tickets, those of a silence that a group explains marked with the group."""
+    census: Counter[Group] = Counter(
+        group for device in devices for group in (EVERYBODY, *groups_of(_places(device)))
+    )
+    timeline = sorted(gaps, key=lambda gap: gap.explained_until)
+    starts = [gap.explained_until for gap in timeline]
+    longest = max((_length(gap) for gap in timeline), default=timedelta(0))
+    return [
+        ticket
+        if ticket.findings[0].about != ABOUT
+        else _explained(ticket, _silent_at(ticket.opened_at, timeline, starts, longest), census)
+        for ticket in tickets
+    ]
+
+
+_NEVER_ENDED: Final = timedelta(days=400)
+
+
+def _length(gap: Gap) -> timedelta:
+    return _NEVER_ENDED if gap.until_at is None else gap.until_at - gap.explained_until
+
+
+def _silent_at(
+    at: datetime, timeline: Sequence[Gap], starts: Sequence[datetime], longest: timedelta
+) -> list[Gap]:
+    low, high = bisect_left(starts, at - longest), bisect_right(starts, at)
+    return [gap for gap in timeline[low:high] if gap.is_silent_at(at)]
+
+
+def _explained(ticket: WouldBe, silent: Sequence[Gap], census: Mapping[Group, int]) -> WouldBe:
+    peers = [
+        SilentDevice(
+            gap.device.device_no,
+            gap.last_at,
+            gap.explained_until - gap.last_at,
+            groups_of(_places(gap.device)),
+        )
+        for gap in silent
+        if gap.device.tenant_no == ticket.device.tenant_no
+    ]
+    for outage in outages(peers, census):
+        if ticket.device.device_no in outage.device_nos:
+            return replace(ticket, incident=outage.subject)
+    return ticket
+
+
+def _places(device: DeviceProfile) -> tuple[tuple[str, str | None], ...]:
+    return (
+        ("gateway", device.gateway),
+        ("area", device.area),
+        ("network", device.network),
+        ("centre", device.centre),
+    )

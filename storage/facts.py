@@ -53,11 +53,12 @@ def load_facts(
     back = timedelta(days=needs.lookback_days)
     since = {device_no: at - back for device_no, at in from_at.items()}
     until = day_starts_at(last_closed_day(now) + 1)
+    first = min(from_at.values(), default=now)
     episodes = _episodes(conn, since) if needs.episodes else {}
     days = _days(conn, since, needs.metrics, until) if needs.metrics else {}
     recent = {device_no: at - SAMPLES_BEFORE for device_no, at in from_at.items()}
     samples = _samples(conn, recent, needs, now) if needs.samples else {}
-    repairs = _repairs(conn, devices, now - REPAIRS_KEPT) if needs.repairs else {}
+    repairs = _repairs(conn, devices, first - REPAIRS_KEPT) if needs.repairs else {}
     contacts = _contacts(conn, devices, now - back) if needs.contact else {}
     quiet = lending.quiet_spans(conn, devices, min(since.values(), default=now))
     return {

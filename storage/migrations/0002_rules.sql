@@ -188,6 +188,8 @@ CREATE UNIQUE INDEX ticket_one_open_per_group ON ticket (tenant_no, subject, cau
     WHERE device_no IS NULL AND state NOT IN ('verified', 'closed', 'void');
 CREATE INDEX ticket_solved_by_cause ON ticket (cause, state_at DESC)
     WHERE outcome IS NOT NULL;
+CREATE INDEX ticket_by_rule ON ticket (rule_id) WHERE outcome IS NOT NULL;
+CREATE INDEX ticket_by_replaced ON ticket (replaces_no) WHERE replaces_no IS NOT NULL;
 CREATE INDEX ticket_to_release ON ticket (ticket_no)
     WHERE device_no IS NULL AND released_at IS NULL;
 CREATE INDEX ticket_by_incident ON ticket (incident_no) WHERE incident_no IS NOT NULL;

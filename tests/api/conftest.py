@@ -136,6 +136,7 @@ class Scenes:
         self.incident(storm)
         self.forecast()
         self.replacement()
+        self.missed()
         return self.named
 
     def agreements_and_loans(self) -> None:
@@ -272,7 +273,7 @@ class Scenes:
         return int(row[0])
 
     def replacement(self) -> None:
-        """A ticket that a person confirmed as urgent, a notice, and one that missed its time."""
+        """A ticket that a person confirmed as urgent, so that another one took its place."""
         rows = self.conn.execute(
             "SELECT ticket_no FROM ticket WHERE state = 'new' AND order_kind = 'AU'"
             " AND urgent_because <> '{}' ORDER BY ticket_no DESC LIMIT 1"
@@ -281,7 +282,23 @@ class Scenes:
         at = self.now - timedelta(minutes=50)
         self.named["replaced"] = old
         self.named["urgent"] = confirm_urgent(self.conn, old, "Anna Ek", at, "ringt användaren")
-        record_notices(self.conn, take_to_notify(self.conn, self.now, 100), self.now)
+
+    def missed(self) -> None:
+        """A ticket that nobody took in time: a notice was drafted, then the breach recorded."""
+        device_no = self.number_of("fk-50054")
+        at = self.now - timedelta(days=21)
+        episode = Episode(at, at, None, 1, 0, 0, at + timedelta(seconds=4))
+        number = self.conn.execute(
+            "INSERT INTO episode (device_no, system, code, started_at, last_at, raised_n,"
+            " cleared_n, logged_n, first_received_at)"
+            " VALUES (%s, 'vr2', '3D00', %s, %s, 1, 0, 0, %s) RETURNING episode_no",
+            (device_no, at, at, episode.first_received_at),
+        ).fetchone()
+        assert number is not None
+        item = CodedEpisode(number[0], load_catalogue().look_up("vr2", "3D00"), episode)
+        self.named["missed"] = self.opened(device_no, self.judged(device_no, [item]))
+        warned = self.now - timedelta(days=17)
+        record_notices(self.conn, take_to_notify(self.conn, warned, 100), warned)
         record_breaches(self.conn, take_to_breach(self.conn, self.now, 100), self.now)
 
 

@@ -16,6 +16,8 @@ PAGES = {
     "queue-empty": "/?severity=info",
     "queue-by-deadline": "/?sort=due",
     "ticket": "/tickets/1",
+    "ticket-similar": "/tickets/2",
+    "ticket-missed": "/tickets/{missed}",
     "ticket-waiting": "/tickets/3",
     "ticket-forecast": "/tickets/{forecast}",
     "ticket-incident": "/tickets/{incident}",

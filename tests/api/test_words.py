@@ -49,7 +49,8 @@ def test_every_text_is_used_somewhere():
     source = "".join(file.read_text("utf-8") for file in sources if file.is_file())
     built = ("reason.", "state.", "kind.", "clock.", "gap.", "error.", "event.", "who.", "fault.")
     built += ("subject.", "link.", "urgent.", "due.", "unit.", "confidence.", "measure.", "need.")
-    built += ("queue.sort.", "about.", "queue.state.", "device.range.", "device.status.", "health.payload.", "chart.key.")
+    built += ("queue.sort.", "about.")
+    built += ("queue.state.", "device.range.", "device.status.", "health.payload.", "chart.key.")
     unused = [key for key in TEXTS if f'"{key}"' not in source and f"'{key}'" not in source]
     assert [key for key in unused if not key.startswith(built)] == []
 

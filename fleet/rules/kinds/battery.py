@@ -122,7 +122,7 @@ class BatteryEndOfLife:
         if not decided:
             return []
         found = fold_days(rule, _VOLTAGE, window, history.judge, decided)
-        return [_worded(rule, facts, finding, self.window) for finding in found]
+        return [_worded(rule, facts, finding, history) for finding in found]
 
 
 class _History:
@@ -133,6 +133,8 @@ class _History:
         self._days = facts.days
         self._distance = _distances(facts.days.get(_ODOMETER))
         self._renewed_days = renewed_days(rule, facts)
+        self._speaking: dict[int, list[str]] = {}
+        self.window_d = condition.window // DAY
         lines = (self._range_line(), self._load_line())
         self._lines = [line for line in lines if line is not None and len(line.day)]
 
@@ -177,8 +179,14 @@ class _History:
         names = [name for name, one in said.items() if one.speaks]
         if not names:
             return None
-        measures = self._measures(day) | _interval(said)
-        return Verdict(UNSAID, self._sureness(names, measures), measures=_sorted(measures))
+        self._speaking[day] = names
+        return Verdict(UNSAID, 0.0, measures=tuple(_interval(said).items()))
+
+    def measures(self, finding: Finding) -> dict[str, float]:
+        """The interval, and what there is to say of its day; once for each run of days."""
+        day = day_of(finding.last_at) - 1
+        measures = self._measures(day) | dict(finding.measures)
+        return {name: float(measures[name]) for name in sorted(measures)}
 
     def _ask(self, line: _Line, day: int, *, was_on: bool) -> _Said | None:
         """What the line says; None without enough days, or where it is clear of its limit."""
@@ -187,7 +195,7 @@ class _History:
             return None
         x = line.day[first:end].astype(np.float64)
         y = line.value[first:end]
-        worst = -math.inf if was_on else self._worst(x, y)
+        worst = self._worst(x, y, was_on=was_on)
         if worst > line.ceiling:
             return None
         limit = self._limit(line, start, end, day)
@@ -201,10 +209,11 @@ class _History:
         start, first, end = np.searchsorted(line.day, (oldest, newest, day + 1)).tolist()
         return start, first, end
 
-    def _worst(self, x: Floats, y: Floats) -> float:
+    def _worst(self, x: Floats, y: Floats, *, was_on: bool) -> float:
         """Where a rough and ungenerous forecast ends: above the limit, nothing more is asked."""
+        ahead_d = self._condition.horizon / DAY * (_LET_GO if was_on else 1.0)
         falling = max(0.0, -halves_slope(x, y))
-        return median(y[-RECENT_N:]) - _ROUGH_SLACK * falling * (self._condition.horizon / DAY)
+        return median(y[-RECENT_N:]) - _ROUGH_SLACK * falling * ahead_d
 
     def _renewed_before(self, day: int) -> int:
         """The last day before this one on which the battery was replaced or mended; else 0."""
@@ -272,6 +281,7 @@ class _History:
                 worn = self._worn(line.value[start:end]).value
                 measures["best_range_m"] = worn / self._condition.worn_share
                 measures["usual_daily_m"] = self._usual(day).value
+                measures["usual_needed_m"] = self._needed(day).value
                 measures["needed_range_m"] = self._limit(line, start, end, day).value
         self._add_counts(day, measures)
         return measures
@@ -290,7 +300,9 @@ class _History:
             if len(part):
                 measures["sag_v"] = median(part.high - part.low)
 
-    def _sureness(self, names: list[str], measures: Mapping[str, float]) -> float:
+    def sureness(self, day: int, measures: Mapping[str, float]) -> float:
+        """By noisy-or over the lines that speak on the day and the counts that support them."""
+        names = self._speaking[day]
         signs = list(names)
         if measures.get("deep_discharge_n", 0) >= self._condition.deep_n:
             signs.append("deep")
@@ -327,15 +339,12 @@ def _interval(said: Mapping[str, _Said]) -> dict[str, float]:
     }
 
 
-def _sorted(measures: Mapping[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple(sorted((name, float(value)) for name, value in measures.items()))
-
-
-def _worded(rule: Rule, facts: Facts, finding: Finding, window: timedelta) -> Finding:
+def _worded(rule: Rule, facts: Facts, finding: Finding, history: _History) -> Finding:
     day = day_of(finding.last_at) - 1
-    measures = finding.measures
-    colder_c = _colder(facts.days.get(_AMBIENT), day, window // DAY)
+    measures = history.measures(finding)
+    colder_c = _colder(facts.days.get(_AMBIENT), day, history.window_d)
     is_chilled = colder_c is not None and colder_c >= _COLD_C
+    sureness = history.sureness(day, measures) * (_CHILL_WEIGHT if is_chilled else 1.0)
     return replace(
         finding,
         said=Said(
@@ -344,17 +353,18 @@ def _worded(rule: Rule, facts: Facts, finding: Finding, window: timedelta) -> Fi
             rule.asks.action or _ACTION,
             _user(measures, day),
         ),
-        confidence=round(finding.confidence * (_CHILL_WEIGHT if is_chilled else 1.0), 3),
-        points=_points(facts, day, window),
+        confidence=round(sureness, 3),
+        measures=measures,
+        points=_points(facts, day, history.window_d),
         ruled_out=_ruled_out(measures, colder_c),
     )
 
 
-def _points(facts: Facts, day: int, window: timedelta) -> list[Point]:
+def _points(facts: Facts, day: int, window_d: int) -> list[Point]:
     voltage = facts.days.get(_VOLTAGE)
     if voltage is None:
         return []
-    part = voltage.upto(day, window // DAY)
+    part = voltage.upto(day, window_d)
     return [
         Point(day_starts_at(int(part.day[i])), _VOLTAGE, float(part.low[i]))
         for i in spread_out(0, len(part))
@@ -397,12 +407,18 @@ def _title(measures: Mapping[str, float], day: int) -> Both:
         return Both(
             f"Batteriet räcker troligen {until.sv}", f"The battery will probably last {until.en}"
         )
-    usual = measures.get("usual_daily_m", 0.0)
-    if usual > 0 and measures["range_m"] < measures["needed_range_m"]:
-        km = quantity(_ODOMETER, usual)
+    range_m = measures.get("range_m", math.inf)
+    if range_m < measures.get("usual_needed_m", 0.0):
+        km = quantity(_ODOMETER, measures["usual_daily_m"])
         return Both(
             f"Batteriet klarar inte den vanliga dagssträckan, {km.sv}, med marginal",
             f"The battery cannot manage the usual daily distance, {km.en}, with a margin",
+        )
+    if range_m < measures.get("needed_range_m", 0.0):
+        share = number(100 * range_m / measures["best_range_m"])
+        return Both(
+            f"Batteriet är slitet: räckvidden är {share.sv}\u00a0% av den bästa",
+            f"The battery is worn: its range is {share.en}% of its best",
         )
     return Both("Batteriet behöver bytas", "The battery needs to be replaced")
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.metrics import MetricKind, load_metrics
+from fleet.metrics import Metric, MetricKind, load_metrics
 from fleet.rules.facts import DaySeries, Facts, day_of, day_starts_at
 from fleet.rules.findings import NOTHING, Both, Finding, Point, Said
 from fleet.rules.kind import Kind
@@ -193,6 +193,8 @@ class Trend:
         label = load_metrics().get(self.metric)
         assert label is not None
         level = quantity(self.metric, measures["level"])
+        if measures.get("crosses_in_d") == 0:
+            return _is_there_said(label, level, quantity(self.metric, self.limit))
         slopes = [measures[name] * 7 for name in ("slope_per_d", "slope_low_per_d")]
         slopes.append(measures["slope_high_per_d"] * 7)
         slope, low, high = (
@@ -205,6 +207,13 @@ class Trend:
             f"{_capital(label.label_en)} is {level.en} and changes by {slope.en} "
             f"(probably between {low.en} and {high.en}), from {days.en} with measurements.",
         )
+
+
+def _is_there_said(metric: Metric, level: Both, limit: Both) -> Both:
+    return Both(
+        f"{_capital(metric.label_sv)} är nu {level.sv} och har nått gränsen {limit.sv}.",
+        f"{_capital(metric.label_en)} is now {level.en} and has reached the limit of {limit.en}.",
+    )
 
 
 _ACTION: Final = Both(
