@@ -54,8 +54,8 @@ def _details(kind: str, detail: Mapping[str, Any], say: Say) -> list[str]:
 
 _WAIT: Final = ("waiting", "reason")
 _ELSEWHERE: Final = frozenset(
-    {"version", "policy", "policy_version", "agreement", "clause", "why", "subject_sv",
-     "subject_en", "text_sv", "text_en"}
+    {"version", "ticket_version", "policy", "policy_version", "agreement", "clause", "why",
+     "subject_sv", "subject_en", "text_sv", "text_en"}
 )  # fmt: skip
 
 

@@ -220,12 +220,27 @@ def sim(
     history_days: Annotated[float, typer.Option(min=0, max=60)] = 7.0,
     seconds: Annotated[float | None, typer.Option(min=1, help="Stop by itself.")] = None,
     tenant: Annotated[str, typer.Option()] = "demo",
+    score: Annotated[
+        bool, typer.Option("--score", help="Score the diagnostics on labelled fleets instead.")
+    ] = False,
+    seeds: Annotated[int, typer.Option(min=1, max=50, help="With --score: how many fleets.")] = 5,
+    page: Annotated[Path | None, typer.Option(help="With --score: write the page here.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Run simulated devices against FJARRKOLL_MQTT_URL; they must be registered.
 
+    With --score nothing is sent and no server is needed: fleets whose true faults are known are
+    diagnosed by the live engine, 90 days each, and the tickets compared with the truth.
+
     Example: fjarrkoll sim --devices 50 --seed 7 --scenario outage --truth truth.jsonl
+    Example: fjarrkoll sim --score --devices 2000 --seeds 5 --page quality.md
     """
+    if score:
+        from fjarrkoll.score_run import run_scores  # noqa: PLC0415 - needs the engine
+
+        begin()
+        run_scores(devices, range(seed, seed + seeds), page, as_json=as_json)
+        return
     from firmware_sim.runner import main as run  # noqa: PLC0415
     from firmware_sim.scenarios import SCENARIOS  # noqa: PLC0415
     from firmware_sim.settings import Config  # noqa: PLC0415

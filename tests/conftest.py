@@ -13,7 +13,6 @@ import pytest
 from support.postgres import Cluster, plain_cluster, timescale_bin_dir, timescale_cluster
 
 from storage.connection import Connection, connect
-from storage.migrate import migrate
 
 
 def pytest_report_header() -> str:
@@ -70,9 +69,7 @@ def plain_database(plain: Cluster) -> Iterator[str]:
 
 def _fresh(cluster: Cluster) -> Iterator[str]:
     name = f"t{uuid.uuid4().hex[:12]}"
-    url = cluster.create_database(name)
-    migrate(url)
-    yield url
+    yield cluster.create_migrated(name)
     cluster.drop_database(name)
 
 

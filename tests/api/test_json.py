@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 
+import psycopg
 import pytest
 from fastapi.openapi.models import OpenAPI
 from starlette.testclient import TestClient
@@ -43,6 +45,10 @@ def walked(client, path, page_n):
         ("/api/v1/tickets", "ticket_no"),
         ("/api/v1/tickets?state=ended", "ticket_no"),
         ("/api/v1/tickets?severity=major", "ticket_no"),
+        ("/api/v1/tickets?sort=due", "ticket_no"),
+        ("/api/v1/findings", "finding_no"),
+        ("/api/v1/findings?open=true", "finding_no"),
+        ("/api/v1/findings?rule=reported-fault&open=false", "finding_no"),
         ("/api/v1/quarantine", "quarantine_no"),
         (f"/api/v1/devices/{CHAIR}/faults", "seq"),
     ],
@@ -147,6 +153,117 @@ def test_a_ticket_shows_what_it_rests_on(client):
     assert "Varför det här ärendet finns" in ticket["body_sv"]
 
 
+def test_open_tickets_come_by_the_deadline_that_binds_when_asked(client, fleet):
+    rows = walked(client, "/api/v1/tickets?sort=due", 7)
+    dues = [
+        row["due"][f"{row['due']['binding']}_by"]["due_at"] if row["due"]["binding"] else "9999"
+        for row in rows
+    ]
+    assert dues == sorted(dues)
+    assert {"9999"} < set(dues)
+    assert rows[0]["ticket_no"] == fleet.tickets["missed"]
+    assert {row["ticket_no"] for row in rows} == {
+        row["ticket_no"] for row in walked(client, "/api/v1/tickets", 50)
+    }
+
+
+def test_a_ticket_names_its_rule_deadlines_and_agreement(client, fleet):
+    missed = ok(client, f"/api/v1/tickets/{fleet.tickets['missed']}")
+    assert (missed["rule_id"], missed["rule_version"]) == ("reported-fault", 1)
+    assert (missed["policy_id"], missed["policy_version"]) == ("vgr", 1)
+    assert missed["due"]["binding"] == "start"
+    assert missed["due"]["start_by"]["is_breached"] is True
+    assert missed["urgent_because"] == ["needs_unknown"]
+    waiting = ok(client, "/api/v1/tickets/3")
+    assert (waiting["assignee"], waiting["waiting_reason"]) == ("Bo Lind", "part_on_order")
+    assert waiting["due"]["start_by"]["stopped_at"]
+    assert waiting["due"]["start_by"]["is_breached"] is False
+    assert waiting["due"]["finish_by"]["is_paused"] is True
+
+
+def test_a_ticket_carries_its_findings_with_values_and_what_was_ruled_out(client, fleet):
+    ticket = ok(client, f"/api/v1/tickets/{fleet.tickets['forecast']}")
+    finding = ticket["findings"][0]
+    assert finding["rule_id"] == "battery-end-of-life"
+    assert finding["said"]["title"]["sv"] == ticket["title_sv"]
+    assert finding["said"]["title"]["en"] == ticket["title_en"]
+    assert 0 < finding["measures"]["range_m"] < finding["measures"]["best_range_m"]
+    assert finding["ruled_out"][0]["sv"].startswith("Kyla")
+    assert {point["metric"] for point in finding["points"]} == {"battery_voltage_v"}
+    assert finding["ended_at"] is None
+
+
+def test_a_group_ticket_has_no_device_and_lists_its_members(client, fleet):
+    ticket = ok(client, f"/api/v1/tickets/{fleet.tickets['incident']}")
+    assert ticket["device_id"] is None
+    assert ticket["subject"].startswith("storm:")
+    assert ticket["member_n"] == len(ticket["members"]) == 24
+    first = [member["device_id"] for member in ticket["members"] if member["is_contacted_first"]]
+    assert first == [member["device_id"] for member in ticket["members"][:2]]
+    held = {member["ticket_no"] for member in ticket["members"]} - {None}
+    assert fleet.tickets["single"] in held
+    assert len(held) == 2
+    single = ok(client, f"/api/v1/tickets/{fleet.tickets['single']}")
+    assert (single["state"], single["incident_no"]) == ("void", ticket["ticket_no"])
+
+
+def test_linked_tickets_name_each_other(client, fleet):
+    old, new = (ok(client, f"/api/v1/tickets/{fleet.tickets[n]}") for n in ("replaced", "urgent"))
+    assert (old["state"], old["replaced_by_no"]) == ("void", new["ticket_no"])
+    assert (new["replaces_no"], new["order_kind"]) == (old["ticket_no"], "akut AU")
+    assert new["urgent_answer"] == "confirmed"
+
+
+def test_similar_cases_say_what_solved_them(client):
+    similar = ok(client, "/api/v1/tickets/2")["similar"]
+    assert len(similar["cases"]) == 5
+    assert similar["by_outcome"] == {"part_replaced": similar["by_part"]["motorkontakt"]}
+    assert similar["cases"][0]["is_same_model"] is True
+    assert similar["cases"][0]["said"]
+
+
+@pytest.mark.parametrize("path", ["1", "2", "{urgent}", "{missed}"])
+def test_deadlines_account_for_every_interval(client, fleet, path):
+    number = path.format_map(fleet.tickets)
+    found = ok(client, f"/api/v1/tickets/{number}/deadlines")
+    assert found["policy"]["id"] == "vgr"
+    assert found["clocks"]
+    for clock in found["clocks"]:
+        lines = clock["lines"]
+        assert (lines[0]["from_at"], lines[-1]["until_at"]) == (found["known_at"], clock["due_at"])
+        assert all(a["until_at"] == b["from_at"] for a, b in pairwise(lines))
+        assert sum(line["counted"] for line in lines) == pytest.approx(clock["promise"]["within"])
+
+
+def test_a_wait_that_lasts_counts_as_if_it_ended_now(client):
+    found = ok(client, "/api/v1/tickets/3/deadlines")
+    start, finish = found["clocks"]
+    assert found["waits_for"] == "part_on_order"
+    assert (start["is_paused"], finish["is_paused"]) == (False, True)
+    assert "paused" not in {line["why"] for line in start["lines"]}
+    assert finish["lines"][-1]["until_at"] == finish["due_at"]
+
+
+def test_findings_are_filtered_and_leave_out_what_belongs_to_care(client, fleet):
+    mine = ok(client, f"/api/v1/findings?device={CHAIR}")["items"]
+    assert {row["device_id"] for row in mine} == {CHAIR}
+    assert [row["finding_no"] for row in mine] == sorted(
+        (row["finding_no"] for row in mine), reverse=True
+    )
+    assert ok(client, "/api/v1/findings?rule=no-such-rule")["items"] == []
+    held = ok(client, "/api/v1/findings?open=true&limit=500")["items"]
+    assert {row["ended_at"] for row in held} == {None}
+    number = mine[0]["finding_no"]
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        mark = "UPDATE finding SET need = %s WHERE finding_no = %s"
+        conn.execute(mark, ("care", number))
+        try:
+            left = ok(client, f"/api/v1/findings?device={CHAIR}")["items"]
+        finally:
+            conn.execute(mark, (mine[0]["need"], number))
+    assert [row["finding_no"] for row in left] == [row["finding_no"] for row in mine[1:]]
+
+
 def test_the_ledger_publishes_the_equation(client):
     ledger = ok(client, "/api/v1/ledger")
     total = ledger["total"]
@@ -206,6 +323,12 @@ def test_quarantine_is_filtered(client):
         ("/api/v1/tickets?cursor=abc", 422),
         ("/api/v1/tickets?cursor=%00", 422),
         ("/api/v1/quarantine?reason=bad", 422),
+        ("/api/v1/tickets?sort=age", 422),
+        ("/api/v1/tickets/999999/deadlines", 404),
+        ("/api/v1/findings?device=nobody", 404),
+        ("/api/v1/findings?rule=Bad%00", 422),
+        ("/api/v1/findings?open=perhaps", 422),
+        ("/api/v1/findings?cursor=abc", 422),
         (f"/api/v1/devices/{CHAIR}/samples", 422),
         (f"/api/v1/devices/{CHAIR}/samples?metric=Bad-Name", 422),
         (f"/api/v1/devices/{CHAIR}/samples?metric=drive_time_s&from=2026-01-01T00:00:00", 422),

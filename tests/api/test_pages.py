@@ -53,10 +53,15 @@ def get(client, path, lang="sv"):
     return response.text
 
 
-@pytest.mark.parametrize("path", PAGES)
+NAMED = [f"/tickets/{{{name}}}" for name in (
+    "forecast", "incident", "single", "replaced", "urgent", "missed"
+)]  # fmt: skip
+
+
+@pytest.mark.parametrize("path", [*PAGES, *NAMED])
 @pytest.mark.parametrize("lang", ["sv", "en"])
-def test_every_page_is_small_sound_and_without_script_or_inline_style(client, path, lang):
-    text = get(client, path, lang)
+def test_every_page_is_small_sound_and_without_script_or_inline_style(client, fleet, path, lang):
+    text = get(client, path.format_map(fleet.tickets), lang)
     assert len(text.encode()) < 150_000
     page = _Markup(text)
     assert not {"script", "style", "iframe", "object"} & set(page.tags)
@@ -89,8 +94,8 @@ def test_canaries_are_shown_escaped(client):
     assert shown in get(client, "/?device=%3Ci%3Ex%3C/i%3E")
 
 
-def test_swedish_pages_hold_no_english_and_no_exclamation(client):
-    for path in PAGES[:6] + PAGES[8:10]:
+def test_swedish_pages_hold_no_english_and_no_exclamation(client, fleet):
+    for path in PAGES[:6] + PAGES[8:10] + [name.format_map(fleet.tickets) for name in NAMED]:
         spoken = re.sub(r"(?s)<pre>.*?</pre>", " ", get(client, path))  # commands are in English
         text = re.sub(r"<[^>]+>", " ", spoken)
         assert not re.search(ENGLISH, text, re.IGNORECASE)
@@ -130,11 +135,47 @@ def test_the_queue_lists_each_ticket_with_what_a_service_desk_needs(client):
         "4471 0293",
         "Otto Bock B400",
         "Går inte att använda",
-        "akut AU",
+        "akut AU föreslås",
+        "Påbörjas senast",
         "dygn",
         "nytt",
     ):
         assert shown in row
+
+
+def row_of(text, number):
+    return next(row for row in text.split("<tr ") if f"/tickets/{number}?" in row)
+
+
+def test_the_queue_shows_which_deadline_binds_and_how_it_stands(client, fleet):
+    text = get(client, "/")
+    assert '<strong class="late">försenat</strong>' in row_of(text, fleet.tickets["missed"])
+    assert "står stilla" in row_of(text, 3)
+    urgent = row_of(text, fleet.tickets["urgent"])
+    assert "Klart senast" in urgent
+    assert "akut AU föreslås" not in urgent
+
+
+def test_the_queue_shows_an_incident_with_its_count(client, fleet):
+    row = row_of(get(client, "/"), fleet.tickets["incident"])
+    assert "24 hjälpmedel" in row
+    assert "Samlat ärende: samma fel samtidigt" in row
+    assert 'href="/devices/' not in row
+
+
+def test_the_queue_is_sorted_by_deadline_and_keeps_that_in_the_address(client, fleet, monkeypatch):
+    monkeypatch.setattr("api.pages.QUEUE_ROWS", 10)
+    by_severity = get(client, "/?severity=critical")
+    assert 'href="/?severity=critical&amp;sort=due&amp;lang=sv"' in by_severity
+    text = get(client, "/?sort=due")
+    numbers = re.findall(r"<small>Ärende (\d+)", text)
+    assert int(numbers[0]) == fleet.tickets["missed"]
+    assert 'name="sort" value="due"' in text
+    following = re.search(r'href="([^"]+)">Visa fler', text)[1]
+    assert "sort=due" in following
+    more = re.findall(r"<small>Ärende (\d+)", client.get(following.replace("&amp;", "&")).text)
+    assert len(more) == 10
+    assert not set(numbers) & set(more)
 
 
 def test_the_queue_says_what_to_do_when_nothing_matches(client):
@@ -160,6 +201,103 @@ def test_a_ticket_says_why_it_exists_and_shows_the_evidence(client):
     english = get(client, "/tickets/1", "en")
     assert "<h2>Why this ticket exists</h2>" in english
     assert "Left motor disconnected" in english
+
+
+def test_a_ticket_names_the_rule_and_what_it_saw(client, fleet):
+    text = get(client, "/tickets/1")
+    assert text.count("<h2>Varför det här ärendet finns</h2>") == 1
+    assert "Regel: Hjälpmedlet har rapporterat ett fel" in text
+    assert '<span class="code">reported-fault</span>, version 1' in text
+    assert "säkerhet: hög (80\N{NO-BREAK SPACE}%)" in text
+    forecast = get(client, f"/tickets/{fleet.tickets['forecast']}")
+    assert "Räckvidd på en laddning" in forecast
+    assert re.search(r"<dd>1\d,\d\N{NO-BREAK SPACE}km</dd>", forecast)
+    assert "Uteslutet:</strong> Kyla" in forecast
+    assert '<svg class="chart"' in forecast
+
+
+def test_evidence_leads_to_the_device_at_that_time(client):
+    text = get(client, "/tickets/1")
+    address = re.search(r'href="(/devices/fk-20417\?at=[^"#]+)', text)[1].replace("&amp;", "&")
+    there = client.get(address).text
+    assert re.search(r"Visar 24 timmar kring \w+ \d+", there)
+    assert "Visa nuläget" in there
+    for wrong in ("2026-13-01", "2026-11-20T12:00", "9999-01-01T00:00Z", "%00"):
+        assert "Visa nuläget" not in get(client, f"/devices/{CHAIR}?at={wrong}")
+
+
+def test_a_ticket_says_why_its_deadline_is_that_date(client, fleet):
+    text = get(client, "/tickets/1")
+    assert "Avhjälpande underhåll: påbörjas inom 3 arbetsdagar" in text
+    assert text.count("<summary>Varför just den tiden</summary>") == 2
+    assert "dagen då felet blev känt är dag 0" in text or "helg" in text
+    assert "Västra Götaland, version 1" in text
+    assert "Avtalet lovar ingen tid" in get(client, f"/tickets/{fleet.tickets['forecast']}")
+    missed = get(client, f"/tickets/{fleet.tickets['missed']}")
+    assert missed.count('<span class="late">försenat</span>') == 2
+    assert "Deadline missades: påbörjas senast" in missed
+    assert "Meddelande till förskrivaren skrevs" in missed
+
+
+def test_an_urgent_proposal_says_why_and_that_a_person_answers(client, fleet):
+    text = get(client, "/tickets/1")
+    assert "Förslag: akut avhjälpande underhåll" in text
+    assert "<li>enda sättet att förflytta sig</li>" in text
+    assert "fjarrkoll ticket urgent 1 --confirm" in text
+    confirmed = get(client, f"/tickets/{fleet.tickets['urgent']}")
+    assert "Bekräftat som akut." in confirmed
+    assert "--confirm" not in confirmed
+    assert "vi vet inte vad användaren behöver det till" in get(
+        client, f"/tickets/{fleet.tickets['missed']}"
+    )
+
+
+def test_linked_tickets_are_links(client, fleet):
+    old, new, incident = (fleet.tickets[name] for name in ("replaced", "urgent", "incident"))
+    assert f'href="/tickets/{new}?lang=sv">Ersatt av ärende {new}<' in get(
+        client, f"/tickets/{old}"
+    )
+    assert f'href="/tickets/{old}?lang=sv">Ersätter ärende {old}' in get(client, f"/tickets/{new}")
+    assert f"Ingår i det samlade ärendet {incident}" in get(
+        client, f"/tickets/{fleet.tickets['single']}"
+    )
+
+
+def test_similar_cases_and_the_text_for_the_user_are_on_the_page(client):
+    text = get(client, "/tickets/2")
+    assert "<h2>Liknande fall tidigare</h2>" in text
+    assert "Del utbytt: motorkontakt" in text
+    assert "Kontakten i motorkabeln var ärgad." in text
+    assert "<h2>Till användaren</h2>" in text
+    assert "En tekniker får veta det." in text
+
+
+def test_an_incident_lists_its_devices_those_to_contact_first_on_top(client, fleet):
+    text = get(client, f"/tickets/{fleet.tickets['incident']}")
+    assert "Minst 20 hjälpmedel visade samma kod inom en timme." in text
+    members = text.partition("Hjälpmedel i det samlade ärendet</h2>")[2].split("<tr>")[2:]
+    assert len(members) == 24
+    assert ["kontakta först" in member for member in members[:3]] == [True, True, False]
+
+
+@pytest.mark.parametrize("subject", ["model:permobil-m3/batch:2207", "area:Norr", "what"])
+def test_a_group_ticket_without_evidence_has_a_page(client, fleet, subject):
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        row = conn.execute(
+            "INSERT INTO ticket (tenant_no, subject, cause, order_kind, severity, usability,"
+            " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at,"
+            " updated_at) VALUES (1, %s, 'x', 'supplier', 'info', 'usable', 'supplier', 'battery',"
+            " 'Fler', 'More', '', '', now(), now(), now()) RETURNING ticket_no",
+            (subject,),
+        ).fetchone()
+        try:
+            for lang in ("sv", "en"):
+                assert get(client, f"/tickets/{row[0]}", lang)
+                assert get(client, "/?severity=info", lang)
+            assert client.get(f"/api/v1/tickets/{row[0]}").json()["members"] == []
+            assert client.get(f"/api/v1/tickets/{row[0]}/deadlines").json()["clocks"] == []
+        finally:
+            conn.execute("DELETE FROM ticket WHERE ticket_no = %s", row)
 
 
 def test_a_device_page_shows_state_values_charts_faults_and_ledger(client):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from string import Formatter
@@ -9,16 +10,21 @@ from string import Formatter
 import pytest
 
 from api.charts import POINT_BUDGET, Frame, Mark, chart
+from api.dues import binding, dues
+from api.grounds import numbers
+from api.history import happened
 from api.pages import sections_of
 from api.preview import preview, visible
 from api.scales import time_ticks, value_scale
 from api.series import chosen, hourly, thinned
-from api.telling import STYLE, preferred
+from api.telling import STYLE, Say, preferred
 from api.texts import TEXTS
-from api.typography import length, number, quantity
-from fleet.ticket_states import OrderKind, State
+from api.typography import length, number, quantity, when_due
+from fleet.ticket_actions import VoidReason
+from fleet.ticket_states import KINDS, OrderKind, State
 from fleet.wire.reasons import Reason
-from storage.reading import HourRow, SampleRow, Span
+from storage.lending import BasicNeed
+from storage.reading import HourRow, SampleRow, Span, TicketEventRow, TicketRow
 
 START = datetime(2026, 11, 20, tzinfo=UTC)
 
@@ -40,6 +46,159 @@ def test_every_word_of_the_domain_has_a_text():
     assert {f"state.{state}" for state in State} <= TEXTS.keys()
     assert {f"kind.{kind}" for kind in OrderKind} <= TEXTS.keys()
     assert {f"kind.short.{kind}" for kind in OrderKind} <= TEXTS.keys()
+
+
+def _kinds_written():
+    """Every kind of event that diagnostics and the store write."""
+    source = "".join(
+        file.read_text("utf-8")
+        for room in ("diagnostics", "storage")
+        for file in files(room).iterdir()
+        if file.name.endswith(".py")
+    )
+    made = re.findall(r'TicketEvent\([^()]*?, "(\w+)"', source)
+    made += re.findall(r'_tell\([^()]*?, "(\w+)"', source)
+    made += re.findall(r'yield "(\w+)", ', source)
+    return {*made, *KINDS.values(), "urgent_declined"}
+
+
+def test_every_event_and_reason_has_words():
+    kinds = _kinds_written()
+    assert {"opened", "notice_drafted", "evidence_added", "urgent_proposed"} <= kinds
+    assert {f"event.{kind}" for kind in kinds} <= TEXTS.keys()
+    say = spoken("sv")
+    for reason in ("not_in_use", "taken_back", "part_of_incident", *VoidReason):
+        assert said("voided", reason=str(reason)) != str(reason)
+    for need in (*BasicNeed, "needs_unknown"):
+        assert say.word("need", str(need)) != str(need)
+
+
+def spoken(lang):
+    return Say(lang, False, "/", {}, START)
+
+
+def said(kind, lang="sv", **detail):
+    event = TicketEventRow(1, START, kind, "Anna Ek", detail)
+    return happened([event], spoken(lang))[0].details
+
+
+@pytest.mark.parametrize(
+    ("kind", "detail", "swedish"),
+    [
+        ("opened", {"findings": [7, 8], "repeats": 3}, "2 iakttagelser, återkom efter ärende 3"),
+        ("opened", {"findings": [7], "ticket_version": 1}, "1 iakttagelse"),
+        ("assigned", {"from": "new", "to": "assigned", "assignee": "Bo"},
+            "nytt → tilldelat, till Bo"),
+        ("assigned", {"from": "assigned", "to": "assigned", "assignee": "Bo"}, "till Bo"),
+        ("waiting", {"reason": "part_on_order", "why": "x"}, "reservdel är beställd"),
+        ("waiting", {"reason": "own words"}, "own words"),
+        ("voided", {"reason": "duplicate"}, "finns redan som annat ärende"),
+        ("voided", {"from": "AU", "to": "supplier", "reason": "other_order_kind"},
+            "avhjälpande underhåll → leverantör, ersatt av ett ärende med annan ordertyp"),
+        ("urgent_proposed", {"because": ["eating", "toilet"]}, "äta, toalettbesök"),
+        ("solved", {"outcome": "part_replaced", "part": "broms", "minutes": 40},
+            "del utbytt, broms, 40 min"),
+        ("deadline_breached", {"clock": "finish", "due_at": "2026-11-20T15:00:00+00:00",
+            "policy": "vgr", "text_sv": "t"}, "klart senast fre 20 nov 16.00"),
+        ("verified", {"rule": "r", "version": 2, "because_sv": "körd i 3 dygn", "because_en": "x"},
+            "regel r, version 2, körd i 3 dygn"),
+        ("something_new", {"odd": 1}, "odd: 1"),
+    ],
+)  # fmt: skip
+def test_what_happened_is_said_in_words(kind, detail, swedish):
+    assert said(kind, **detail).replace("\N{NO-BREAK SPACE}", " ") == swedish
+
+
+@pytest.mark.parametrize(
+    ("hours", "swedish", "english"),
+    [
+        (14, "i dag kl. 15", "today at 15:00"),
+        (14.5, "i dag kl. 15.30", "today at 15:30"),
+        (23.5, "i morgon kl. 00.30", "tomorrow at 00:30"),
+        (-2, "i går kl. 23", "yesterday at 23:00"),
+        (72, "mån 23 nov 01.00", "Mon 23 Nov 01:00"),
+    ],
+)
+def test_near_deadlines_are_said_by_the_day(hours, swedish, english):
+    due = START + timedelta(hours=hours)
+    assert when_due(due, "sv", START).replace("\N{NO-BREAK SPACE}", " ") == swedish
+    assert when_due(due, "en", START).replace("\N{NO-BREAK SPACE}", " ") == english
+
+
+HOUR = timedelta(hours=1)
+
+
+@pytest.mark.parametrize(
+    ("state", "state_h", "due_h", "stopped_h", "is_recorded", "standing"),
+    [
+        ("new", -9, 2, None, False, "running"),
+        ("new", -9, -2, None, False, "late"),  # nobody has recorded it yet
+        ("new", -9, -2, None, True, "late"),
+        ("waiting", -5, 2, None, False, "paused"),
+        ("waiting", -5, -2, None, False, "paused"),
+        ("waiting", -1, -2, None, True, "late"),  # had passed before the wait
+        ("assigned", -3, 2, -3, False, "met"),
+        ("assigned", -3, -4, -3, False, "missed"),
+        ("solved", -3, 2, -3, True, "missed"),
+        ("void", -3, 2, -3, False, "void"),
+    ],
+)
+def test_how_a_deadline_stands(state, state_h, due_h, stopped_h, is_recorded, standing):
+    blank = dict.fromkeys(field.name for field in fields(TicketRow))
+    stopped_at = None if stopped_h is None else START + HOUR * stopped_h
+    ticket = TicketRow(**{
+        **blank,
+        "state": state,
+        "state_at": START + HOUR * state_h,
+        "finish_due_at": START + HOUR * due_h,
+        "finish_stopped_at": stopped_at,
+        "finish_breached_at": START if is_recorded else None,
+    })  # fmt: skip
+    (due,) = dues(ticket, START)
+    assert (due.clock, due.standing) == ("finish", standing)
+    assert (binding([due]) is None) == (stopped_h is not None)
+
+
+def test_numbers_behind_a_finding_have_names_units_and_an_order():
+    measures = {
+        "latest_d": 31.6, "range_m": 9_512.0, "worst_battery_voltage_v": 20.41, "chance": 3e-7,
+        "slope_per_d": -0.02, "limit": 25.3, "deep_discharge_n": 0.0, "silent_s": 7200.0,
+        "rate": 0.124, "odd_thing": 1.5,
+    }  # fmt: skip
+    found = dict(numbers(measures, "battery_voltage_v", spoken("sv")))
+    plain = {name: value.replace("\N{NO-BREAK SPACE}", " ") for name, value in found.items()}
+    assert plain == {
+        "Sämsta värde, batterispänning": "20,4 V",
+        "Gräns": "25,3 V",
+        "Förändring": "−0,14 V i veckan",
+        "Senast om": "32 dygn",
+        "Räckvidd på en laddning": "9,5 km",
+        "Tyst": "2 tim",
+        "Andel med felet": "12 %",
+        "Risk att det är slump": "under 0,01 %",
+        "Odd_thing": "1,50",
+    }
+    assert next(iter(found)) == "Sämsta värde, batterispänning"
+    assert list(found)[-1] == "Odd_thing"
+
+
+@pytest.mark.parametrize(
+    ("share", "swedish"), [(0.92, "hög (92 %)"), (0.5, "medel (50 %)"), (0.49, "låg (49 %)")]
+)
+def test_confidence_is_a_word_first(share, swedish):
+    assert spoken("sv").confidence(share).replace("\N{NO-BREAK SPACE}", " ") == swedish
+
+
+@pytest.mark.parametrize("limit", [21.0, 24.9, 30.0])
+def test_a_limit_is_drawn_and_said(limit):
+    rows = [SampleRow(START + timedelta(minutes=i), 24.0 + i / 60, 0) for i in range(60)]
+    span = Span(START, START + timedelta(hours=1))
+    frame = Frame(1, "battery_voltage_v", "sv", span.high, span, limit)
+    drawn = chart(frame, thinned(rows, span, 100), [])
+    line = re.search(r'class="limit" d="M52 ([\d.]+)H508"', str(drawn.svg))
+    assert 34 <= float(line[1]) <= 186
+    assert "Gränsen är" in str(drawn.svg)
+    assert drawn.has_limit
 
 
 def test_every_text_is_used_somewhere():

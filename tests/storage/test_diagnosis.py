@@ -7,45 +7,40 @@ from datetime import UTC, datetime
 
 import psycopg
 import pytest
+from support.findings import reported
 
+from fleet.drafts import draft
 from fleet.episodes import Episode, Stored
-from fleet.faults import load_catalogue
-from fleet.tickets import Evidence, draft
 from fleet.words import DeviceClass
 from storage.connection import connect
 from storage.diagnosis import (
     ROLE,
-    DeviceInfo,
     EpisodeChanges,
     FaultKey,
     InboxRow,
-    LostRaceError,
-    TicketKey,
     finish_inbox,
     inbox_depth,
-    insert_tickets,
-    open_tickets,
     save_episodes,
     take_inbox,
 )
+from storage.findings import Subject
 from storage.queries import load_queries
+from storage.raising import LostRaceError, NewTicket, TicketKey, insert_tickets, open_tickets
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 EPISODE = Episode(NOON, NOON, None, 1, 0, 0, NOON)
-DRAFT = draft(
-    DeviceClass.POWERED_WHEELCHAIR, [Evidence(load_catalogue().look_up("vr2", "3D00"), EPISODE)]
-)
+DRAFT = draft(DeviceClass.POWERED_WHEELCHAIR, reported([("vr2/3D00", EPISODE)]))
 
 
 @pytest.fixture
-def device(admin) -> DeviceInfo:
+def device(admin) -> Subject:
     admin.execute("INSERT INTO tenant (id, name) VALUES ('r1', 'R')")
     admin.execute("INSERT INTO model VALUES ('m', 'powered_wheelchair', 'maker', 'name')")
     row = admin.execute(
         "INSERT INTO device (id, tenant_no, model_id, shard)"
         " SELECT 'chair-1', tenant_no, 'm', 7 FROM tenant RETURNING device_no, tenant_no"
     ).fetchone()
-    return DeviceInfo(row[0], "chair-1", row[1], "r1", "powered_wheelchair")
+    return Subject(row[1], row[0])
 
 
 def test_of_sixteen_racing_writers_without_any_lock_one_opens_the_ticket(database, admin, device):
@@ -55,7 +50,7 @@ def test_of_sixteen_racing_writers_without_any_lock_one_opens_the_ticket(databas
         with connect(database, role=ROLE) as conn:
             start.wait()
             try:
-                won.append(insert_tickets(conn, [(device, DRAFT)], NOON))
+                won.append(insert_tickets(conn, [NewTicket(device, DRAFT)], NOON))
                 conn.commit()
             except LostRaceError:
                 conn.rollback()
@@ -72,7 +67,7 @@ def test_of_sixteen_racing_writers_without_any_lock_one_opens_the_ticket(databas
 
 def test_a_second_open_ticket_of_a_cause_is_refused_by_the_database(database, device):
     with connect(database, role=ROLE) as conn:
-        insert_tickets(conn, [(device, DRAFT)], NOON)
+        insert_tickets(conn, [NewTicket(device, DRAFT)], NOON)
         with pytest.raises(psycopg.errors.UniqueViolation, match="ticket_one_open_per_cause"):
             conn.execute(
                 "INSERT INTO ticket (device_no, tenant_no, cause, order_kind, severity, usability,"
@@ -86,7 +81,8 @@ def test_a_second_open_ticket_of_a_cause_is_refused_by_the_database(database, de
 
 def test_a_ticket_reads_back_as_it_was_drafted(database, device):
     with connect(database, role=ROLE) as conn:
-        ((key, number),) = insert_tickets(conn, [(device, DRAFT)], NOON).items()
+        (number,) = insert_tickets(conn, [NewTicket(device, DRAFT)], NOON).values()
+        key = TicketKey(device.device_no, DRAFT.cause)
         ticket = open_tickets(conn, [key, TicketKey(device.device_no, "brake")])[key]
         assert (ticket.ticket_no, ticket.draft, ticket.state_at) == (number, DRAFT, NOON)
         conn.rollback()

@@ -22,8 +22,8 @@ from support.records import (
     register,
 )
 
-from diagnostics.passes import diagnose
-from fleet.faults import load_catalogue
+from diagnostics.passes import diagnose, work_agenda
+from diagnostics.rulebook import Rules
 from fleet.wire.records import CBOR, Series, Skipped
 from fleet.wire.topics import UpChannel
 from storage.connection import connect
@@ -33,9 +33,11 @@ from storage.rollup import recompute
 
 DEVICES = ("chair-1", "chair-2", "chair-3")
 EVENING = NOON + timedelta(days=1)
+MINUTE = timedelta(minutes=1)
 TABLES = (
     "sample, fault_event, inbox, dirty_hour, ledger, gap, intake_total, quarantine,"
-    " quarantine_total, rollup_hour, latest, episode, ticket, ticket_event, ticket_episode, outbox"
+    " quarantine_total, rollup_hour, latest, episode, ticket, ticket_event, ticket_episode, outbox,"
+    " finding, ticket_finding, ticket_clock, ticket_pause, agenda"
 )
 PICTURE = {
     "samples": "SELECT device_no, metric_no, at, received_at, device_at, clock, value FROM sample"
@@ -47,11 +49,13 @@ PICTURE = {
     "episodes": "SELECT device_no, system, code, started_at, last_at, ended_at, raised_n,"
     " cleared_n, logged_n, first_received_at FROM episode ORDER BY 1, 2, 3, 4",
     "tickets": "SELECT device_no, cause, state, order_kind, severity, usability, fixer, component,"
-    " is_active, title_sv, title_en, body_sv, body_en, started_at, known_at FROM ticket"
-    " ORDER BY 1, 2, 3",
+    " is_active, title_sv, title_en, body_sv, body_en, started_at, known_at, urgent_because"
+    " FROM ticket WHERE state <> 'void' ORDER BY 1, 2, 3",
+    "findings": "SELECT device_no, rule_id, about, started_at, last_at, ended_at, need, known_at,"
+    " occurrence_n, confidence FROM finding ORDER BY 1, 2, 3, 4",
     "links": "SELECT t.device_no, t.cause, e.system, e.code, e.started_at FROM ticket t"
     " JOIN ticket_episode USING (ticket_no) JOIN episode e USING (episode_no)"
-    " ORDER BY 1, 2, 3, 4, 5",
+    " WHERE t.state <> 'void' ORDER BY 1, 2, 3, 4, 5",
     "latest": "SELECT * FROM latest ORDER BY 1, 2",
     "rollups": "SELECT * FROM rollup_hour ORDER BY 1, 2, 3",
 }
@@ -99,13 +103,16 @@ def _said(random, device, seq, epoch):
 
 def diagnose_all(url, random):
     with connect(url, role=ROLE) as conn:
+        book = Rules().book(conn)
         while True:
             taken = take_inbox(conn, EVENING, random.randint(1, 20))
-            result = diagnose(conn, load_catalogue(), EVENING, taken)
+            result = diagnose(conn, book, EVENING, taken)
             conn.commit()
             if result.taken_n in (0, result.held_n):
                 break
-        while recompute(conn, random.randint(1, 50, NOW)):
+        while recompute(conn, random.randint(1, 50), EVENING):
+            conn.commit()
+        while work_agenda(conn, book, EVENING + MINUTE, random.randint(1, 3)).taken_n:
             conn.commit()
         conn.commit()
 

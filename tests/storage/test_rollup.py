@@ -11,6 +11,7 @@ from storage.queries import load_queries
 from storage.rollup import dirty_depth, recompute
 
 DAY = datetime(2026, 11, 20, tzinfo=UTC)
+NOW = DAY + timedelta(days=2)
 ROLE = "fjarrkoll_diagnose"
 
 
@@ -153,7 +154,7 @@ def test_no_partition_is_read_whole(database, admin):
         row[0]
         for row in admin.execute(
             "EXPLAIN " + load_queries("rollup.sql")["recompute_hours"],
-            {"devices": devices, "hours": hours},
+            {"devices": devices, "hours": hours, "now": NOW, "closed_at": DAY, "closes_at": NOW},
         )
     )
     assert "Seq Scan on sample" not in plan

@@ -7,17 +7,26 @@ from pathlib import Path
 import psycopg
 
 from fjarrkoll.embedded.postgres import PostgresServer
+from storage.migrate import migrate
 
 
 class Cluster(PostgresServer):
     """A server that tests make databases on; `kind` is plain or timescale."""
 
     kind = "plain"
+    _template: str | None = None
 
-    def create_database(self, name: str) -> str:
+    def create_database(self, name: str, template: str = "template1") -> str:
         with psycopg.connect(self.url(), autocommit=True) as conn:
-            conn.execute(f'CREATE DATABASE "{name}"')
+            conn.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}"')
         return self.url(name)
+
+    def create_migrated(self, name: str) -> str:
+        """A database with the schema of this release: migrated once, then copied."""
+        if self._template is None:
+            migrate(self.create_database("migrated"))
+            self._template = "migrated"
+        return self.create_database(name, self._template)
 
     def drop_database(self, name: str) -> None:
         with psycopg.connect(self.url(), autocommit=True) as conn:
