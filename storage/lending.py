@@ -126,6 +126,7 @@ def start_loan(
         loan = _current_loan(conn, device_no)
         since = f" since {_said(loan.started_at)}" if loan is not None else ""
         raise LendingError(f"{device} is out on loan{since}: end that loan first")
+    _look_again(conn, device_no, at)
     return row
 
 
@@ -142,6 +143,7 @@ def end_loan(conn: Connection, device: str, at: datetime) -> Loan:
         if loan is None:
             raise LendingError(f"{device} is not on loan: see `fjarrkoll loan list {device}`")
         raise LendingError(f"the loan began {_said(loan.started_at)}: it cannot end before that")
+    _look_again(conn, device_no, at)
     return ended
 
 
@@ -152,9 +154,11 @@ def change_needs(conn: Connection, device: str, needs: Iterable[BasicNeed]) -> L
         LendingError: unknown device, or not on loan.
     """
     listed = [str(need) for need in sorted(set(needs))]
-    loan = _changed_loan(conn, "change_needs", _held(conn, device), basic_needs=listed)
+    device_no = _held(conn, device)
+    loan = _changed_loan(conn, "change_needs", device_no, basic_needs=listed)
     if loan is None:
         raise LendingError(f"{device} is not on loan: see `fjarrkoll loan list {device}`")
+    _look_again(conn, device_no, None)
     return loan
 
 
@@ -248,7 +252,13 @@ def _opened_placement(  # noqa: PLR0913, PLR0917 - the columns of one row
     values = {"device_no": device_no, "place": str(where), "at": at, "who": who, "why": why}
     row = conn.execute(_SQL["open_placement"], values).fetchone()
     assert row is not None, "an insert has a row"
+    _look_again(conn, device_no, at)
     return _placement(row)
+
+
+def _look_again(conn: Connection, device_no: int, at: datetime | None) -> None:
+    """Have diagnostics look at the device from `at` on; None: from now on."""
+    conn.execute(_SQL["look_again"], {"device_no": device_no, "at": at})
 
 
 def _placement(row: Sequence[Any]) -> Placement:

@@ -87,7 +87,7 @@ def sync_shipped(conn: Connection, now: datetime) -> None:
     for (rule_id,) in conn.execute(_SQL["never_switched"]).fetchall():
         if rule_id in shipped_rules():
             rule, _ = shipped_rules()[rule_id]
-            _switch_on(conn, rule, now, SHIPPED_BY, "comes with the release", None)
+            _switch(conn, rule, now, SHIPPED_BY, "comes with the release", None, is_on=True)
 
 
 def add_version(conn: Connection, body: str, file: str, now: datetime, who: str) -> Rule:
@@ -136,22 +136,8 @@ def enable(conn: Connection, rule: Rule, now: datetime, who: str, why: str) -> i
             f" {found.worst_day_share:.1%} of the devices it covers on one day; it allows itself"
             f" {rule.max_day_share:.1%} (max_day_share). Narrow the rule and backtest it again."
         )
-    _switch_on(conn, rule, now, who, why, found.backtest_no)
+    _switch(conn, rule, now, who, why, found.backtest_no, is_on=True)
     return found.backtest_no
-
-
-def _switch_on(  # noqa: PLR0913, PLR0917 - the columns of a row
-    conn: Connection, rule: Rule, now: datetime, who: str, why: str, backtest_no: int | None
-) -> None:
-    _switch(conn, rule, now, who, why, backtest_no, is_on=True)
-    bounds = rule.condition.needs.bounds
-    columns = {
-        "metrics": [bound[0] for bound in bounds],
-        "lows": [bound[1] for bound in bounds],
-        "highs": [bound[2] for bound in bounds],
-        "classes": sorted(map(str, rule.device_classes)),
-    }
-    conn.execute(_SQL["put_bounds"], {"rule_id": rule.id, **columns})
 
 
 def disable(conn: Connection, rule: Rule, now: datetime, who: str, why: str) -> None:
@@ -171,7 +157,6 @@ def _switch(  # noqa: PLR0913, PLR0917 - the columns of a row
 ) -> None:
     row = {"rule_id": rule.id, "version": rule.version, "is_on": is_on, "now": now}
     conn.execute(_SQL["switch_rule"], {**row, "who": who, "why": why, "backtest_no": backtest_no})
-    conn.execute(_SQL["forget_bounds"], {"rule_id": rule.id})
 
 
 def enabled(conn: Connection) -> list[Rule]:

@@ -2,7 +2,7 @@
 
 REVOKE EXECUTE ON FUNCTION refuse_new_order_kind FROM PUBLIC;
 
-GRANT SELECT ON loan, placement, rule_version, rule_switch, rule_bound, backtest, agreement,
+GRANT SELECT ON loan, placement, rule_version, rule_switch, backtest, agreement,
     agenda, finding, ticket_finding, ticket_clock, ticket_pause
     TO fjarrkoll_diagnose, fjarrkoll_api;
 -- Diagnostics concludes and keeps the clocks; what is on is decided by people.
@@ -18,6 +18,7 @@ GRANT INSERT ON ticket, ticket_event, outbox TO fjarrkoll_api;
 GRANT UPDATE (ticket_no) ON ticket_episode, ticket_finding TO fjarrkoll_api;
 GRANT INSERT, UPDATE ON ticket_clock, ticket_pause TO fjarrkoll_api;
 GRANT INSERT ON loan, placement TO fjarrkoll_api;
+GRANT INSERT, UPDATE ON agenda TO fjarrkoll_api;
 GRANT UPDATE (ended_at, basic_needs) ON loan TO fjarrkoll_api;
 GRANT UPDATE (until_at) ON placement TO fjarrkoll_api;
 GRANT UPDATE (area, network, batch, in_service_on) ON device TO fjarrkoll_api;

@@ -82,17 +82,6 @@ CREATE TABLE rule_switch (
 );
 CREATE INDEX rule_switch_newest ON rule_switch (rule_id, switch_no DESC);
 
--- Limits of enabled threshold rules: the rollup job compares each recomputed hour with them, so
--- that raw samples are read only where an hour's lowest or highest value is suspicious.
-CREATE TABLE rule_bound (
-    rule_id text NOT NULL,
-    metric_no int NOT NULL REFERENCES metric,
-    low double precision,
-    high double precision,
-    device_classes text[] NOT NULL DEFAULT '{}', -- empty: every class
-    PRIMARY KEY (rule_id, metric_no)
-);
-
 -- Devices whose metrics are to be looked at, from which moment on, and when. Marks made again
 -- change nothing, so the table grows with what changed, not with how often.
 CREATE TABLE agenda (

@@ -92,3 +92,10 @@ UPDATE device SET
         THEN %(in_service_on)s::date ELSE in_service_on END
 WHERE id = %(device)s::text
 RETURNING area, network, batch, in_service_on;
+
+-- name: look_again
+-- What people say of a device changes what its faults mean: it is due to be looked at.
+INSERT INTO agenda (device_no, from_at, due_at)
+VALUES (%(device_no)s::int, coalesce(%(at)s::timestamptz, now()), '-infinity')
+ON CONFLICT (device_no) DO UPDATE
+    SET from_at = least(agenda.from_at, EXCLUDED.from_at), due_at = EXCLUDED.due_at;

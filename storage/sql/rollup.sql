@@ -57,19 +57,11 @@ rolled AS (
         last = EXCLUDED.last,
         last_at = EXCLUDED.last_at
 ),
--- When each device is to be looked at: at once where a value went beyond a bound of a rule or the
--- device had been silent, soon where the day is over already; else when its day closes, spread over
--- two hours so that the fleet is not due in one second.
+-- When each device is to be looked at: at once where it had been silent, soon where the day is over
+-- already; else when its day closes, spread over two hours so that the fleet is not due in one second.
 due AS (
     SELECT fresh.device_no, min(fresh.hour) AS from_at, min(CASE
         WHEN EXISTS (
-            SELECT FROM rule_bound AS b
-            WHERE b.metric_no = fresh.metric_no AND (fresh.min < b.low OR fresh.max > b.high)
-                AND (b.device_classes = '{}' OR EXISTS (
-                    SELECT FROM device JOIN model ON model.id = device.model_id
-                    WHERE device.device_no = fresh.device_no
-                        AND model.device_class = ANY(b.device_classes)))
-        ) OR EXISTS (
             SELECT FROM finding WHERE finding.device_no = fresh.device_no
                 AND finding.about = 'contact' AND finding.ended_at IS NULL
         ) THEN %(now)s::timestamptz

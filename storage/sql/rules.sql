@@ -20,18 +20,6 @@ WHERE is_shipped AND NOT EXISTS (
 INSERT INTO rule_switch (rule_id, version, is_on, at, who, why, backtest_no)
 VALUES (%(rule_id)s, %(version)s, %(is_on)s, %(now)s, %(who)s, %(why)s, %(backtest_no)s);
 
--- name: forget_bounds
--- Limits of a rule that is turned off, or on anew.
-DELETE FROM rule_bound WHERE rule_id = %(rule_id)s;
-
--- name: put_bounds
--- Limits the rollup job compares hours with.
-INSERT INTO rule_bound (rule_id, metric_no, low, high, device_classes)
-SELECT %(rule_id)s, metric.metric_no, t.low, t.high, %(classes)s::text[]
-FROM unnest(%(metrics)s::text[], %(lows)s::float8[], %(highs)s::float8[])
-    AS t (name, low, high)
-JOIN metric USING (name);
-
 -- name: enabled
 -- The rules that are on: the last switch of each counts.
 SELECT rule_id, version, body FROM (

@@ -15,6 +15,17 @@ NOW = DAY + timedelta(days=2)
 ROLE = "fjarrkoll_diagnose"
 
 
+@pytest.fixture(autouse=True)
+def devices(admin):
+    """Devices 1 to 3: who is recomputed is put on the agenda of the rules."""
+    admin.execute("INSERT INTO tenant (id, name) VALUES ('r1', 'R')")
+    admin.execute("INSERT INTO model VALUES ('m', 'powered_wheelchair', 'maker', 'name')")
+    admin.execute(
+        "INSERT INTO device (id, tenant_no, model_id, shard)"
+        " SELECT 'chair-' || n, tenant_no, 'm', 7 FROM tenant, generate_series(1, 3) AS n"
+    )
+
+
 def _store(admin, samples):
     """Store (device, metric, at, value) and mark their hours, as ingest does."""
     with admin.transaction(), admin.cursor() as cursor:
@@ -160,3 +171,63 @@ def test_no_partition_is_read_whole(database, admin):
     assert "Seq Scan on sample" not in plan
     assert "Seq Scan on _hyper" not in plan
     assert "Index" in plan
+
+
+def _agenda(admin):
+    return admin.execute("SELECT device_no, from_at, due_at FROM agenda ORDER BY 1").fetchall()
+
+
+CLOSES_AT = datetime(2026, 11, 21, 1, tzinfo=UTC)
+"""Two hours after the local midnight that ends the day of `DAY`."""
+
+
+@pytest.mark.parametrize(
+    ("now", "due_at"),
+    [
+        pytest.param(DAY + timedelta(hours=9), CLOSES_AT + timedelta(seconds=1), id="its day runs"),
+        pytest.param(CLOSES_AT + timedelta(hours=3), timedelta(minutes=1), id="its day is over"),
+    ],
+)
+def test_a_recomputed_hour_asks_for_a_look_when_its_day_is_closed(database, admin, now, due_at):
+    _store(admin, [(1, 1, DAY + timedelta(hours=3), 1.0), (1, 1, DAY + timedelta(hours=5), 1.0)])
+    with connect(database, role=ROLE) as conn:
+        recompute(conn, 10, now)
+        conn.commit()
+    wanted = due_at if isinstance(due_at, datetime) else now + due_at
+    assert _agenda(admin) == [(1, DAY + timedelta(hours=3), wanted)]
+
+
+def test_marks_on_the_agenda_keep_the_earlier_time_whatever_comes_first(database, admin):
+    hours = [DAY + timedelta(hours=n) for n in (5, 3, 7)]
+    for nth, hour in enumerate(hours):
+        _store(admin, [(1, 1, hour, 1.0)])
+        with connect(database, role=ROLE) as conn:
+            recompute(conn, 10, CLOSES_AT + timedelta(hours=nth))
+            conn.commit()
+    assert _agenda(admin) == [(1, min(hours), CLOSES_AT + timedelta(minutes=1))]
+
+
+@pytest.mark.parametrize(
+    ("low", "classes", "is_at_once"),
+    [
+        (2.0, [], True),
+        (1.0, [], False),
+        (2.0, ["powered_wheelchair"], True),
+        (2.0, ["apap"], False),
+    ],
+)
+def test_a_value_beyond_a_bound_of_a_rule_is_looked_at_at_once(
+    database, admin, low, classes, is_at_once
+):
+    admin.execute("INSERT INTO metric (name) VALUES ('m')")
+    (metric_no,) = admin.execute("SELECT metric_no FROM metric").fetchone()
+    admin.execute(
+        "INSERT INTO rule_bound VALUES ('r', %s, %s, NULL, %s)", [metric_no, low, classes]
+    )
+    now = DAY + timedelta(hours=9)
+    _store(admin, [(1, metric_no, now - timedelta(hours=1), 1.5)])
+    with connect(database, role=ROLE) as conn:
+        recompute(conn, 10, now)
+        conn.commit()
+    ((_, _, due_at),) = _agenda(admin)
+    assert (due_at == now) is is_at_once
