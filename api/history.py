@@ -103,11 +103,6 @@ def _due(value: Any, say: Say) -> str:
     return f"{say.word('due', clock)} {say.when(datetime.fromisoformat(due_at))}"
 
 
-def _reason(value: Any, say: Say) -> str:
-    found = say.word("void", str(value))
-    return say.word("event.reason", str(value)) if found == value else found
-
-
 def _seen(value: Any, say: Say) -> str:
     return str(value[0] if say.lang == "sv" else value[1])
 
@@ -122,7 +117,7 @@ _SAID: Final[Mapping[str, Callable[[Any, Say], str]]] = {
     "findings": _counted("event.findings"),
     "devices": _counted("event.devices"),
     "because": lambda value, say: ", ".join(say.word("need", str(word)) for word in value),
-    "reason": _reason,
+    "reason": lambda value, say: say.word("void", str(value)),
     "replaces": _ticket("event.replaces"),
     "replaced_by": _ticket("event.replaced_by"),
     "repeats": _ticket("event.repeats"),

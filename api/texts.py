@@ -240,6 +240,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "measure.episode_count": ("felperioder", "episodes"),
     "measure.stretch_count": ("perioder utanför gränsen", "stretches beyond the limit"),
     "measure.sample_count": ("mätvärden utanför gränsen", "values beyond the limit"),
+    "measure.day_count": ("dygn med felet", "days with the fault"),
+    "measure.rise_count": ("ökning i hjälpmedlets logg", "rise in the device's log"),
     "measure.restart_count": ("nollställningar av räknaren", "resets of the counter"),
     "measure.swap_count": ("byten av räknare", "swaps of the counter"),
     "measure.lasted_s": ("varade", "lasted"),
@@ -260,6 +262,10 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "measure.best_range_m": ("räckvidd som bäst", "range at its best"),
     "measure.usual_daily_m": ("vanlig dagssträcka", "usual daily distance"),
     "measure.needed_range_m": ("räckvidd som behövs", "range that is needed"),
+    "measure.usual_needed_m": (
+        "räckvidd som behövs för en vanlig dag",
+        "range needed for a usual day",
+    ),
     "measure.load_v": ("spänning under körning", "voltage while driving"),
     "measure.sag_v": ("spänningsfall under körning", "voltage drop while driving"),
     "measure.deep_discharge_n": ("djupurladdningar", "deep discharges"),
@@ -583,26 +589,6 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
     "event.to": ("till {who}", "to {who}"),
     "event.rule": ("regel {rule}, version {version}", "rule {rule}, version {version}"),
     "event.draft": ("Visa texten", "Show the text"),
-    "event.reason.not_in_use": (
-        "hjälpmedlet var inte hos användaren",
-        "the device was not with its user",
-    ),
-    "event.reason.explained_by_another_fault": (
-        "ett annat fel är orsaken",
-        "another fault is the cause",
-    ),
-    "event.reason.taken_back": (
-        "senare uppgifter tog tillbaka iakttagelsen",
-        "later data took the finding back",
-    ),
-    "event.reason.other_order_kind": (
-        "felet blev värre och behöver en annan order",
-        "the fault became worse and needs another order",
-    ),
-    "event.reason.part_of_incident": (
-        "samma fel finns på många hjälpmedel",
-        "many devices have the same fault",
-    ),
     "need.needs_unknown": ("vet inte, behöver frågas", "not known, ask"),
     "who.diagnostics": ("automatiskt", "automatic"),
     "who.diagnose": ("automatiskt", "automatic"),

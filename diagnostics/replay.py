@@ -33,8 +33,8 @@ SHORTEST_SILENCE_H: Final = 6
 """Shorter gaps between hours with samples are never looked at: no model promises less."""
 
 LOOKED_AT_AFTER: Final = timedelta(days=7)
-"""How long a would-be ticket stays open at the least when no repair was recorded: tickets do not
-close by themselves, people close them. Five working days, the middle of the agreements."""
+"""How long a fault must have stayed away before people close its ticket without a repair: tickets
+do not close by themselves. Five working days, the middle of the agreements."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,43 +165,69 @@ def _of_one_cause(
 def _end(
     opened_at: datetime, first: Finding, others: Sequence[Finding], repairs: Sequence[datetime]
 ) -> datetime | None:
-    """The next repair of the cause; without one, when all that was known by then had ended."""
+    """The next repair of the cause; without one, a while after the last that was seen of it.
+
+    A reported fault that has stayed away is not mended by a repair of weeks later. What was
+    measured waits for its repair: a worn battery does not get well on a warm day.
+    """
     position = bisect_right(repairs, opened_at)
-    if position < len(repairs):
-        return repairs[position]
-    end = first.ended_at
+    repaired_at = repairs[position] if position < len(repairs) else None
+    end = _gone_at(opened_at, first)
     for finding in others:
         if end is None or finding.known_at > end:
             break
-        end = None if finding.ended_at is None else max(end, finding.ended_at)
-    return None if end is None else max(end, opened_at + LOOKED_AT_AFTER)
+        gone_at = _gone_at(opened_at, finding)
+        end = None if gone_at is None else max(end, gone_at)
+    if repaired_at is not None and (end is None or repaired_at <= end or not first.episodes):
+        return repaired_at
+    return end
+
+
+def _gone_at(opened_at: datetime, finding: Finding) -> datetime | None:
+    """When people would take it to be gone; None: it lasts."""
+    if finding.ended_at is None:
+        return None
+    return max(opened_at, finding.ended_at) + LOOKED_AT_AFTER
 
 
 def hold_storms(tickets: Sequence[WouldBe]) -> list[WouldBe]:
     """The same tickets, those of a storm marked with what they would have been held by."""
-    starts: dict[tuple[int, str], list[datetime]] = defaultdict(list)
-    for ticket in tickets:
-        if (key := _storm_of(ticket)) is not None:
-            starts[key].append(ticket.findings[0].started_at)
-    for times in starts.values():
-        times.sort()
-    return [_held(ticket, starts) for ticket in tickets]
+    storms = Storms((t.device, finding) for t in tickets for finding in t.findings)
+    return [_held(ticket, storms) for ticket in tickets]
 
 
-def _storm_of(ticket: WouldBe) -> tuple[int, str] | None:
+class Storms:
+    """Which reported faults, whether or not they opened a ticket, are part of a storm."""
+
+    def __init__(self, faults: Iterable[tuple[DeviceProfile, Finding]]) -> None:
+        self._starts: dict[tuple[int, str], list[tuple[datetime, int]]] = defaultdict(list)
+        for device, finding in faults:
+            if may_storm(finding):
+                key = (device.tenant_no, finding.about)
+                self._starts[key].append((finding.started_at, device.device_no))
+        for starts in self._starts.values():
+            starts.sort()
+
+    def holds(self, device: DeviceProfile, finding: Finding) -> bool:
+        if not may_storm(finding):
+            return False
+        starts = self._starts.get((device.tenant_no, finding.about), [])
+        first = bisect_left(starts, (finding.started_at - STORM_WITHIN, -1))
+        end = bisect_right(starts, (finding.started_at + STORM_WITHIN, _LAST_DEVICE))
+        near = starts[first:end]
+        if len(near) < STORM_DEVICES:
+            return False
+        return len({device_no for _, device_no in near}) >= STORM_DEVICES
+
+
+_LAST_DEVICE: Final = 2**31
+
+
+def _held(ticket: WouldBe, storms: Storms) -> WouldBe:
     finding = ticket.findings[0]
-    return (ticket.device.tenant_no, finding.about) if may_storm(finding) else None
-
-
-def _held(ticket: WouldBe, starts: Mapping[tuple[int, str], Sequence[datetime]]) -> WouldBe:
-    key = _storm_of(ticket)
-    if key is None:
+    if not storms.holds(ticket.device, finding):
         return ticket
-    at, times = ticket.findings[0].started_at, starts[key]
-    near_n = bisect_right(times, at + STORM_WITHIN) - bisect_left(times, at - STORM_WITHIN)
-    if near_n < STORM_DEVICES:
-        return ticket
-    return replace(ticket, incident=f"storm:{key[1]}")
+    return replace(ticket, incident=f"storm:{finding.about}")
 
 
 def hold_outages(

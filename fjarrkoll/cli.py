@@ -434,20 +434,29 @@ def ledger_check(as_json: AsJson = False) -> None:
 
 @app.command()
 def bench(
-    parts: Annotated[list[str] | None, typer.Argument(help="drain, live; both when none.")] = None,
+    parts: Annotated[
+        list[str] | None, typer.Argument(help="drain, live, rules, backtest; all when none.")
+    ] = None,
     records: Annotated[int, typer.Option(min=1_000)] = 60_000,
     devices: Annotated[int, typer.Option(min=100, max=100_000)] = 20_000,
     live_seconds: Annotated[float, typer.Option(min=2)] = 20.0,
     backlog: Annotated[int, typer.Option(min=5_000)] = 500_000,
+    fleet: Annotated[
+        list[int] | None, typer.Option(min=1_000, help="rules: sizes of fleet, rising.")
+    ] = None,
+    backtest_devices: Annotated[int, typer.Option(min=100)] = 10_000,
+    backtest_days: Annotated[int, typer.Option(min=10, max=365)] = 180,
     postgres_bin: Annotated[
         Path | None, typer.Option(help="Programs of a PostgreSQL with TimescaleDB.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Measure the ingest path with servers on this machine; takes about three minutes.
+    """Measure with servers on this machine: the ingest path takes about three minutes, the rules
+    five, the backtest of half a year ten.
 
     Example: fjarrkoll bench drain --json
     """
+    from fjarrkoll.bench.rules import FLEETS  # noqa: PLC0415
     from fjarrkoll.bench.run import PARTS, BenchSettings, run_bench  # noqa: PLC0415
 
     chosen = tuple(parts or PARTS)
@@ -458,7 +467,18 @@ def bench(
     configure_logs("warning")
     url = settings.optional("database_url")
     result = run_bench(
-        BenchSettings(chosen, records, devices, live_seconds, backlog, url, postgres_bin),
+        BenchSettings(
+            chosen,
+            records,
+            devices,
+            live_seconds,
+            backlog,
+            tuple(fleet or FLEETS),
+            backtest_devices,
+            backtest_days,
+            url,
+            postgres_bin,
+        ),
         lambda line: typer.echo(line, err=True),
     )
     text = json.dumps(result, indent=2, ensure_ascii=False)

@@ -22,6 +22,7 @@ import numpy as np
 from diagnostics.judgement import Owner
 from diagnostics.replay import (
     Gap,
+    Storms,
     WouldBe,
     device_findings,
     gaps_of,
@@ -40,6 +41,7 @@ from fleet.rules.engine import Rulebook, conclude
 from fleet.rules.facts import (
     CodedEpisode,
     Contact,
+    DaySeries,
     DeviceProfile,
     Facts,
     Repair,
@@ -147,7 +149,7 @@ def facts_of(history: DeviceHistory, until: datetime, rules: Iterable[Rule]) -> 
         now=until,
         episodes=_episodes(history),
         days={
-            name: hours.by_day()
+            name: _with_earlier(history.earlier.get(name), hours.by_day())
             for name, hours in history.hours.items()
             if name in metrics and len(hours)
         },
@@ -156,6 +158,15 @@ def facts_of(history: DeviceHistory, until: datetime, rules: Iterable[Rule]) -> 
         repairs=_repairs(history),
         contact=_contact(history),
     )
+
+
+def _with_earlier(earlier: DaySeries | None, days: DaySeries) -> DaySeries:
+    if earlier is None:
+        return days
+    first = int(np.searchsorted(earlier.day, days.day[0]))
+    names = ("day", "sample_n", "low", "high", "total", "last")
+    columns = ((getattr(earlier, name)[:first], getattr(days, name)) for name in names)
+    return DaySeries(*(np.concatenate(pair) for pair in columns))
 
 
 def profile_of(profile: Profile) -> DeviceProfile:
@@ -323,14 +334,23 @@ def _incident(name: str, members: Sequence[WouldBe]) -> ScoredTicket:
 
 
 def _fleet_tickets(diagnosed: Sequence[_Diagnosed], until: datetime) -> Iterator[ScoredTicket]:
-    """The group rules, day by day, over what was known by the end of each day."""
+    """The group rules, day by day, over what was known by the end of each day.
+
+    What an incident holds has its ticket: a storm is no bad batch as well.
+    """
     ids = {one.device.device_no: one.device.device_id for one in diagnosed}
     devices = [
         FleetDevice(d.device_no, d.tenant_id, d.model_id, d.firmware, d.batch, d.device_class)
         for d in (one.device for one in diagnosed)
         if d.device_class is not None
     ]
-    faults = [(one.device.device_no, f) for one in diagnosed for f in one.faults]
+    storms = Storms((one.device, f) for one in diagnosed for f in one.faults)
+    faults = [
+        (one.device.device_no, f)
+        for one in diagnosed
+        for f in one.faults
+        if not storms.holds(one.device, f)
+    ]
     for rule in shipped_book().on_fleet:
         opened: dict[tuple[str, str], GroupFinding] = {}
         held: Mapping[tuple[str, str], datetime] = {}

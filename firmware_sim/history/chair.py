@@ -18,8 +18,12 @@ from firmware_sim.history.mix import HistoryScenario
 from firmware_sim.history.shapes import HourSeries, SampleSeries
 from firmware_sim.history.sheet import Sheet
 from firmware_sim.history.timeline import DayGrid, Grid, Hours, Mask
+from fleet.rules.facts import DaySeries
 
 FIRST_HOUR: Final = 5
+EARLIER_DAYS: Final = 365
+"""How long the chair has reported when the season begins. Chairs are lent for years, and a pack
+wears over years: of a fleet connected the day before, nobody could say what is worn."""
 _CHARGE_A, _FULL_A, _EFFICIENCY = 8.0, 2.5, 0.85
 _IDLE_A: Final = 0.25
 _EMPTY: Final = 0.05
@@ -27,6 +31,11 @@ _EMPTY: Final = 0.05
 LOW: Final = 0.20
 """At this charge the gauge warns: one or two red bars of ten."""
 DEEP: Final = 0.10
+_TOLD_EARLIER: Final = frozenset({
+    "battery_voltage_v", "state_of_charge_pct", "odometer_m", "drive_time_s", "charge_count",
+    "deep_discharge_count", "ambient_temp_c",
+})  # fmt: skip
+"""What of the year before is kept: that which tells how the pack wears."""
 _HOURS: Final = np.array(
     [0, 0, .1, .5, .8, 1, 1, .9, .9, .9, .8, .8, .7, .6, .4, .2, .1, 0, 0, 0, 0, 0, 0, 0]
 )  # fmt: skip
@@ -59,9 +68,10 @@ class LowSpell:
 
 @dataclass(frozen=True, slots=True)
 class ChairSeason:
-    """What a season of use comes to."""
+    """What a season of use comes to. `earlier` are the local days of the year before it."""
 
     series: dict[str, HourSeries]
+    earlier: dict[str, DaySeries]
     samples: dict[str, SampleSeries]
     low_spells: list[LowSpell]
     drive_time_s: tuple[float, Grid]
@@ -83,22 +93,33 @@ class _Use:
     temp_c: Grid
 
 
-def live(
+def live(  # noqa: PLR0913, PLR0917 - one chair in all its circumstances
     grid: DayGrid, state: ChairState, scenario: HistoryScenario, rng: np.random.Generator,
-    metrics: Iterable[str],
+    metrics: Iterable[str], from_ms: int,
 ) -> ChairSeason:  # fmt: skip
+    """`grid` begins `EARLIER_DAYS` before the season, which begins at `from_ms`."""
     use = _use(grid, state, scenario, rng)
+    now = grid.hour >= from_ms // HOUR
     sheet = Sheet(grid.hour, grid.inside & state.on, frozenset(metrics))
     awake = _awake(grid, state)
     driven = np.round(use.minutes)
     idle_n = np.where(awake, 3.0, np.where(grid.hour % 3 == 0, 1.0, 0.0))
     idle_n = np.where(use.charging | (driven > 30), 0.0, idle_n)
-    samples = _electric(grid, sheet, use, driven, idle_n, rng)
+    samples = _electric(sheet, use, driven, idle_n, now, rng)
     drive_start_s = float(rng.uniform(0, 1_600) * 3600)
     _counters(sheet, use, awake, driven, idle_n, drive_start_s, rng)
     _climate(sheet, use, driven, idle_n, rng)
+    drive_s = use.minutes * 60
     return ChairSeason(
-        sheet.series, samples, _low_spells(grid, use, state), (drive_start_s, use.minutes * 60)
+        {name: one.where(one.hour >= from_ms // HOUR) for name, one in sheet.series.items()},
+        {
+            name: one.where(one.hour < from_ms // HOUR).by_day()
+            for name, one in sheet.series.items()
+            if name in _TOLD_EARLIER
+        },
+        samples,
+        [spell for spell in _low_spells(grid, use, state) if spell.since_ms >= from_ms],
+        (drive_start_s + float(drive_s[~now].sum()), drive_s * now),
     )
 
 
@@ -188,11 +209,11 @@ def _charged(use: _Use, day: int, start: int, level: Grid) -> Grid:
 
 
 def _electric(  # noqa: PLR0913, PLR0917 - the grids of one chair
-    grid: DayGrid, sheet: Sheet, use: _Use, driven: Grid, idle_n: Grid, rng: np.random.Generator
+    sheet: Sheet, use: _Use, driven: Grid, idle_n: Grid, now: Mask, rng: np.random.Generator
 ) -> dict[str, SampleSeries]:
     """Voltage, currents, charge; raw samples of the hours in which the voltage fell low."""
     rest = rest_v(use.charge, use.failed)
-    peak_a = use.drive_a * np.clip(rng.lognormal(np.log(2.6), 0.28, grid.shape), 1.5, 6.0)
+    peak_a = use.drive_a * np.clip(rng.lognormal(np.log(2.6), 0.28, now.shape), 1.5, 6.0)
     drop, deep = use.resistance * use.drive_a, use.resistance * peak_a
     charge_n = np.where(use.charging, 6.0, 0.0)
     sample_n = driven + idle_n + charge_n
@@ -211,7 +232,7 @@ def _electric(  # noqa: PLR0913, PLR0917 - the grids of one chair
     worst = np.where(use.charging, current, peak_a).round(1)
     sheet.gauge("battery_current_a", current_n, current, current, worst, current)
     _motors(sheet, use, peak_a, driven)
-    return _raw_samples(sheet, use, rest, peak_a, driven, rng)
+    return _raw_samples(sheet, use, rest, peak_a, driven * now, rng)
 
 
 def _motors(sheet: Sheet, use: _Use, peak_a: Grid, driven: Grid) -> None:
@@ -232,7 +253,7 @@ def _raw_samples(  # noqa: PLR0913, PLR0917 - the grids of one chair
     cells = np.argwhere(sheet.kept & (driven >= 1) & (low < SUSPICIOUS_V))
     if voltage is None or not len(cells):
         return {}
-    at_ms, amps, volts = [], [], []
+    at_ms, amps, volts, charges = [], [], [], []
     for row, column in cells:
         cell = (int(row), int(column))
         count = int(driven[cell])
@@ -240,8 +261,11 @@ def _raw_samples(  # noqa: PLR0913, PLR0917 - the grids of one chair
         volts.append(np.round(rest[cell] - use.resistance[cell] * amps[-1], 2))
         first = (60 - count) // 2
         at_ms.append(sheet.hour[cell] * HOUR + (first + np.arange(count)) * MINUTE)
+        charges.append(np.full(count, np.round(100 * np.clip(use.charge[cell], 0, 1))))
     times, load = np.concatenate(at_ms), np.concatenate(amps)
     samples = {"battery_voltage_v": np.concatenate(volts), **_loads(sheet, load)}
+    if "state_of_charge_pct" in sheet.metrics:
+        samples["state_of_charge_pct"] = np.concatenate(charges)
     return {metric: SampleSeries(times, values.round(2)) for metric, values in samples.items()}
 
 

@@ -12,13 +12,12 @@ from firmware_sim.truth import codes_of, is_repair
 from fleet.faults import FaultCode
 from fleet.words import Component, Fixer, Severity
 
-_LOW_WORDS: Final = ("low", "empty", "discharged", "undervoltage", "critical")
+_LOW_WORDS: Final = (
+    "low", "empty", "discharged", "undervoltage", "critical", "needs charge", "gauge warning")  # fmt: skip
 _POWER: Final = frozenset({Component.BATTERY, Component.POWER_SUPPLY})
-_STARVED: Final = frozenset({
-    Component.BUS, Component.POWER_MODULE, Component.BRAKE, Component.LEFT_BRAKE,
-    Component.RIGHT_BRAKE, Component.ACTUATOR,
-})  # fmt: skip
-"""What resets or lets go when the supply sags."""
+_STARVED: Final = frozenset({Component.BUS, Component.POWER_MODULE})
+"""What resets when the supply sags. The codes of brakes and actuators in the makers' tables are of
+coils, switches and wiring, open or shorted: no low voltage brings them about."""
 _NO_FAULT: Final = frozenset({Component.MEASUREMENT, Component.USER_ACTION, Component.SERVICE})
 
 

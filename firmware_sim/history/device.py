@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from calendar import monthrange
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import date
 from typing import Final
 
 import numpy as np
 
-from firmware_sim.devices.rhythm import DAY, HOUR, MINUTE
+from firmware_sim.devices.rhythm import DAY, HOUR, MINUTE, at_hour
 from firmware_sim.history import chair, household, sleep
 from firmware_sim.history.battery import PackLife, draw_pack, new_pack
 from firmware_sim.history.codes import Codes, codes_for, name_of
@@ -39,12 +41,13 @@ from firmware_sim.history.silence import (
     silence_cause,
     storage_of,
 )
-from firmware_sim.history.timeline import DayGrid, Grid, Reach, day_grid, to_at, within
+from firmware_sim.history.timeline import DayGrid, Grid, Reach, Season, day_grid, to_at, within
 from firmware_sim.history.world import World, profile_of
 from firmware_sim.plan import PlannedDevice
 from fleet.episodes import FaultEvent
 from fleet.faults import FaultCode
 from fleet.models import load_models
+from fleet.rules.facts import DaySeries
 from fleet.words import Component, DeviceClass, Usability
 
 _STOPS_CHAIR: Final = frozenset({"lasting", "storm"})
@@ -57,6 +60,7 @@ class _Lived:
     series: dict[str, HourSeries]
     samples: dict[str, SampleSeries]
     packs: tuple[PackLife, ...] = ()
+    earlier: Mapping[str, DaySeries] = field(default_factory=dict)
 
 
 def generate_device(world: World, device: PlannedDevice) -> DeviceHistory:
@@ -79,6 +83,7 @@ def generate_device(world: World, device: PlannedDevice) -> DeviceHistory:
         contacts=contacts,
         truth=(*_causes(script, shown), *_silence_causes(profile, silences, world)),
         packs=tuple(Pack(to_at(p.fitted_ms), to_at(p.end_ms)) for p in lived.packs),
+        earlier=lived.earlier,
     )
 
 
@@ -101,7 +106,9 @@ def _drive(
 ) -> _Lived:
     packs = _plan_packs(world, script, rng)
     dead_charger = _plan_charger(world, script, rng)
-    grid = day_grid(world.season, chair.FIRST_HOUR)
+    season = world.season
+    since_ms = season.from_ms - chair.EARLIER_DAYS * DAY
+    grid = day_grid(Season(since_ms, season.days + chair.EARLIER_DAYS), chair.FIRST_HOUR)
     state = chair.ChairState(
         on=~reach.off(grid.hour),
         at_home=~within(grid.hour, script.away),
@@ -109,11 +116,11 @@ def _drive(
         charger_works=~within(grid.hour, dead_charger),
         packs=packs,
     )
-    year = chair.live(grid, state, world.scenario, rng, metrics)
+    year = chair.live(grid, state, world.scenario, rng, metrics, season.from_ms)
     _plan_low_battery(script, year.low_spells, rng)
     start_s, gained_s = year.drive_time_s
     _plan_service(script, grid, start_s, gained_s, rng)
-    return _Lived(year.series, year.samples, tuple(packs))
+    return _Lived(year.series, year.samples, tuple(packs), year.earlier)
 
 
 def _stopped(script: Script) -> Iterator[tuple[int, int]]:
@@ -217,33 +224,59 @@ def _note_low(
     )
 
 
+_PLANNED_AHEAD: Final = 45 * DAY
+"""Service is ordered some weeks before it is due: so long before, an order is welcome."""
+
+
 def _plan_service(
     script: Script, grid: DayGrid, start_s: float, gained_s: Grid, rng: np.random.Generator
 ) -> None:
-    """Service falls due when the hours pass a multiple of the agreed interval."""
-    every_s = SERVICE_EVERY_H[script.profile.device_class] * 3600
-    total = start_s + np.cumsum(gained_s.ravel())
-    crossed = np.flatnonzero(total // every_s > start_s // every_s)
-    if not len(crossed):
+    """Service falls due when the hours pass a multiple of the agreed interval, or by date."""
+    due_ms = min(_due_by_use(script, grid, start_s, gained_s), _due_by_date(script))
+    season = script.season
+    if due_ms >= season.until_ms + _PLANNED_AHEAD:
         return
-    since_ms = int(grid.hour.ravel()[crossed[0]]) * HOUR + 50 * MINUTE
-    until_ms = script.repair(since_ms, rng)
+    is_due = due_ms < season.until_ms
+    until_ms = script.repair(due_ms, rng) if is_due else None
     codes = codes_for(script.profile.model).service
-    changes: tuple[Change, ...] = ()
-    if codes:
-        end_ms = until_ms or script.season.until_ms + DAY
-        changes = tuple(_while(codes[-1], since_ms, end_ms - MINUTE))
+    end_ms = until_ms or season.until_ms + DAY
     script.planned.append(
         Planned(
             "service_due",
             Component.SERVICE,
-            since_ms,
+            due_ms - _PLANNED_AHEAD,
             until_ms,
-            needs_person=True,
-            changes=changes,
-            detectable_ms=since_ms,
+            needs_person=is_due,
+            changes=tuple(_while(codes[-1], due_ms, end_ms - MINUTE)) if codes and is_due else (),
+            detectable_ms=due_ms if is_due else None,
+            is_welcome=True,
         )
     )
+
+
+def _due_by_use(script: Script, grid: DayGrid, start_s: float, gained_s: Grid) -> int:
+    """When the meter passes the next multiple; after the season at the season's own pace."""
+    every_s = SERVICE_EVERY_H[script.profile.device_class] * 3600
+    total = start_s + np.cumsum(gained_s.ravel())
+    crossed = np.flatnonzero(total // every_s > start_s // every_s)
+    if len(crossed):
+        return int(grid.hour.ravel()[crossed[0]]) * HOUR + 50 * MINUTE
+    left_s = every_s - total[-1] % every_s
+    a_day_s = max(1.0, (total[-1] - start_s) / script.season.days)
+    return script.season.until_ms + int(left_s / a_day_s * DAY)
+
+
+def _due_by_date(script: Script) -> int:
+    """The next anniversary of the day it came into service: the agreement's yearly service."""
+    begun_on, today = script.profile.in_service_on, to_at(script.season.from_ms).date()
+    years = range(today.year, today.year + 2)
+    coming = [_anniversary(begun_on, year) for year in years if year > begun_on.year]
+    due_on = next((day for day in coming if day > today), date.max)
+    return at_hour((due_on - date(1970, 1, 1)).days, 8.0)
+
+
+def _anniversary(day: date, year: int) -> date:
+    return date(year, day.month, min(day.day, monthrange(year, day.month)[1]))
 
 
 def _sleep(

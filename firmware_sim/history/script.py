@@ -22,6 +22,8 @@ _WORKSHOP: Final = frozenset({DeviceClass.POWERED_WHEELCHAIR, DeviceClass.APAP})
 NEEDS_PERSON: Final[frozenset[Kind]] = frozenset({
     "lasting", "lasting_minor", "flapping", "counting", "minor_recurring"})  # fmt: skip
 OWN_FAULTS: Final = NEEDS_PERSON | {"storm", "mended", "passing"}
+_UNNOTICED: Final[frozenset[Kind]] = frozenset({"lasting_minor", "counting", "minor_recurring"})
+"""The user hardly minds these: they are mended at a later visit, or for a ticket."""
 _CLEAR_OF: Final = 14 * DAY
 """No second cause of one part this near to another: nobody could say whose ticket it was."""
 
@@ -83,13 +85,18 @@ class Script:
             for other in self.planned
         )
 
-    def repair(self, since_ms: int, rng: np.random.Generator) -> int | None:
+    def repair(
+        self, since_ms: int, rng: np.random.Generator, *, is_noticed: bool = True
+    ) -> int | None:
         """Repair what began at `since_ms`, 2 to 12 working days later; None: after the season.
+
+        What no user reports by phone waits for 10 to 30 working days.
 
         A wheelchair or breathing device goes to the workshop; one that is about to go there
         anyway is done at the same visit.
         """
-        at_ms = after_working_days(since_ms, int(rng.integers(2, 13)), float(rng.uniform(9, 15)))
+        days = wait_days(int(rng.integers(2, 13)), is_noticed=is_noticed)
+        at_ms = after_working_days(since_ms, days, float(rng.uniform(9, 15)))
         stay_ms = int(rng.choice([4, 20, 30]) * HOUR)
         if self.profile.device_class not in _WORKSHOP:
             return at_ms if at_ms < self.season.until_ms else None
@@ -121,6 +128,11 @@ class Script:
     def away(self) -> list[tuple[int, int]]:
         """Stretches without its user, in milliseconds."""
         return [(visit.fetched_ms, visit.back_ms) for visit in self.visits]
+
+
+def wait_days(days: int, *, is_noticed: bool) -> int:
+    """Working days until a repair: as drawn where a user calls, else 10 to 30."""
+    return days if is_noticed else 2 * days + 6
 
 
 def draw_script(world: World, profile: Profile, rng: np.random.Generator) -> Script:
@@ -215,9 +227,11 @@ def _add_repairable(  # noqa: PLR0913, PLR0917 - a fault in all its circumstance
     part_of: str | None = None,
 ) -> None:
     """A fault that stays until its repair, and perhaps the same one again a few days after."""
-    if not script.is_free(code.component, since_ms, since_ms + 20 * DAY):
+    is_noticed = kind not in _UNNOTICED
+    longest = 20 * DAY if is_noticed else 50 * DAY
+    if not script.is_free(code.component, since_ms, since_ms + longest):
         return
-    until_ms = script.repair(since_ms, rng)
+    until_ms = script.repair(since_ms, rng, is_noticed=is_noticed)
     changes = _course(kind, code, since_ms, until_ms, script.season, rng)
     first = Planned(kind, code.component, since_ms, until_ms, True, changes, part_of=part_of)
     script.planned.append(first)
@@ -226,7 +240,7 @@ def _add_repairable(  # noqa: PLR0913, PLR0917 - a fault in all its circumstance
     again_ms = daytime(until_ms + int(rng.uniform(1, 6) * DAY), rng)
     if script.season.holds(again_ms):
         number = len(script.planned) - 1
-        until_ms = script.repair(again_ms, rng)
+        until_ms = script.repair(again_ms, rng, is_noticed=is_noticed)
         changes = _course(kind, code, again_ms, until_ms, script.season, rng)
         script.planned.append(
             replace(first, since_ms=again_ms, until_ms=until_ms, changes=changes, repeats=number)

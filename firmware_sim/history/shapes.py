@@ -52,7 +52,7 @@ SILENCES: Final[frozenset[Kind]] = frozenset({
     "dead_radio", "dead_power", "hospital_stay", "away", "weekend_user", "in_storage",
     "poor_coverage", "behind_gateway", "carrier_outage",
 })  # fmt: skip
-GRADUAL: Final[frozenset[Kind]] = frozenset({"battery_wear", "mask_leak"})
+GRADUAL: Final[frozenset[Kind]] = frozenset({"battery_wear", "mask_leak", "service_due"})
 """Kinds that come slowly: a ticket before `detectable_since` is early, not wrong."""
 
 
@@ -201,7 +201,8 @@ class DeviceHistory:
     """A season of one device: what the backend gets, and in `truth` why.
 
     `samples` are the raw values of the hours in which the pack voltage fell below
-    `battery.SUSPICIOUS_V`; `hours` hold them too. `packs` are for powered wheelchairs.
+    `battery.SUSPICIOUS_V`; `hours` hold them too. `packs` are for powered wheelchairs, and
+    `earlier` what these reported of their packs in the year before.
     """
 
     profile: Profile
@@ -212,6 +213,7 @@ class DeviceHistory:
     contacts: Contacts
     truth: tuple[Cause, ...]
     packs: tuple[Pack, ...] = field(default=())
+    earlier: Mapping[str, DaySeries] = field(default_factory=dict)
 
     def quiet_at(self, at: datetime) -> bool:
         """True if the backend knows that the device is not with its user."""

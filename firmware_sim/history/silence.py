@@ -9,6 +9,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from firmware_sim.devices.rhythm import DAY, HOUR, SECOND, at_hour, local_day
+from firmware_sim.history.script import wait_days
 from firmware_sim.history.shapes import Cause, Kind, Placement, Profile
 from firmware_sim.history.timeline import Gap, Reach, after_working_days, to_at
 from firmware_sim.history.world import World
@@ -18,6 +19,10 @@ from fleet.words import Component, DeviceClass
 _SCOOTERS: Final = frozenset({"handicare-trophy", "dynamic-rhino2"})
 _WITH_THE_PERSON: Final = frozenset({DeviceClass.APAP, DeviceClass.ACTIVITY_METER})
 """They fall silent when their person does not use them. Chairs and alarms still report."""
+_WATCHED: Final = frozenset({DeviceClass.PERSONAL_ALARM, DeviceClass.MEDICATION_DISPENSER})
+"""The alarm centre or home care misses these within days, whatever has failed."""
+_MISSED_BY_USER: Final = frozenset({DeviceClass.POWERED_WHEELCHAIR, DeviceClass.APAP}) | _WATCHED
+"""Its user calls when it is without power. That a radio is dead no user sees."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +132,10 @@ def _dead(world: World, who: _Who, rng: np.random.Generator) -> Iterator[Silence
     if drawn >= radio + world.chance(world.scenario.dead_power):
         return
     shown_ms = since_ms + model.longest_silence_s * SECOND
-    repaired_ms = after_working_days(shown_ms, days, hour)
     lives = drawn < radio
+    is_noticed = who.device_class in (_WATCHED if lives else _MISSED_BY_USER)
+    days = wait_days(days, is_noticed=is_noticed)
+    repaired_ms = after_working_days(shown_ms, days, hour)
     yield Silence(
         "dead_radio" if lives else "dead_power",
         Component.RADIO if lives else Component.POWER_SUPPLY,

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from fjarrkoll.bench import drain, live
-from fjarrkoll.bench.stage import circumstances, stage
+from fjarrkoll.bench import backtest, drain, live, rules
+from fjarrkoll.bench.stage import Stage, circumstances, stage
 
-PARTS: Final = ("drain", "live")
+PARTS: Final = ("drain", "live", "rules", "backtest")
 
 Say = Callable[[str], None]
 
@@ -24,6 +24,9 @@ class BenchSettings:
     devices: int
     live_seconds: float
     backlog: int
+    fleets: tuple[int, ...] = rules.FLEETS
+    backtest_devices: int = 10_000
+    backtest_days: int = 180
     database_url: str | None = None
     bin_dir: Path | None = None
 
@@ -34,13 +37,21 @@ def run_bench(settings: BenchSettings, say: Say) -> dict[str, Any]:
     for part in settings.parts:
         with stage(settings.database_url, settings.bin_dir) as place:
             result |= circumstances(place) if not result else {}
-            if part == "drain":
-                result[part] = drain.measure(place, settings.records, settings.devices, say)
-            else:
-                load = live.LiveSettings(
-                    seconds=settings.live_seconds,
-                    devices=settings.devices,
-                    backlog=settings.backlog,
-                )
-                result[part] = live.measure(place, load, say)
+            result[part] = _measured(part, place, settings, say)
     return result
+
+
+def _measured(part: str, place: Stage, settings: BenchSettings, say: Say) -> dict[str, Any]:
+    match part:
+        case "drain":
+            return drain.measure(place, settings.records, settings.devices, say)
+        case "rules":
+            return rules.measure(place, rules.RulesSettings(settings.fleets), say)
+        case "backtest":
+            asked = backtest.BacktestSettings(settings.backtest_devices, settings.backtest_days)
+            return backtest.measure(place, asked, say)
+        case _:
+            load = live.LiveSettings(
+                seconds=settings.live_seconds, devices=settings.devices, backlog=settings.backlog
+            )
+            return live.measure(place, load, say)

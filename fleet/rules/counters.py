@@ -103,8 +103,11 @@ class Use:
         return found
 
     def swaps_between(self, after: int, upto: int) -> int:
-        start, end = self._at(np.array([after])), self._at(np.array([upto]))
-        return int((self.swap_n[end] - self.swap_n[start])[0])
+        return int(self.swap_n_between(np.array([after]), np.array([upto]))[0])
+
+    def swap_n_between(self, after: Days, upto: Days) -> Floats:
+        swaps: Floats = self.swap_n[self._at(upto)] - self.swap_n[self._at(after)]
+        return swaps
 
     def _at(self, day: Days) -> Days:
         return np.clip(day - self.first_day, 0, len(self.total) - 1)

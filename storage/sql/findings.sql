@@ -36,7 +36,7 @@ SELECT * FROM unnest(
     %(severity)s::text[], %(usability)s::text[], %(fixer)s::text[], %(component)s::text[],
     %(order_hint)s::text[], %(started_at)s::timestamptz[], %(last_at)s::timestamptz[],
     %(ended_at)s::timestamptz[], %(known_at)s::timestamptz[], %(occurrence_n)s::bigint[],
-    %(confidence)s::float8[], %(detail)s::jsonb[]
+    %(confidence)s::float8[], %(detail)b::jsonb[]
 )
 RETURNING finding_no, coalesce(device_no, 0), subject, rule_id, about, started_at;
 
@@ -63,7 +63,7 @@ FROM unnest(
     %(severity)s::text[], %(usability)s::text[], %(fixer)s::text[], %(component)s::text[],
     %(order_hint)s::text[], %(started_at)s::timestamptz[], %(last_at)s::timestamptz[],
     %(ended_at)s::timestamptz[], %(known_at)s::timestamptz[], %(occurrence_n)s::bigint[],
-    %(confidence)s::float8[], %(detail)s::jsonb[]
+    %(confidence)s::float8[], %(detail)b::jsonb[]
 ) AS changed (
     finding_no, rule_version, cause, need, severity, usability, fixer, component, order_hint,
     started_at, last_at, ended_at, known_at, occurrence_n, confidence, detail

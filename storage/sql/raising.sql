@@ -35,10 +35,10 @@ FROM unnest(
     %(device_no)s::int[], %(tenant_no)s::int[], %(subject)s::text[], %(replaces_no)s::bigint[],
     %(repeats_no)s::bigint[], %(cause)s::text[], %(order_kind)s::text[], %(severity)s::text[],
     %(usability)s::text[], %(fixer)s::text[], %(component)s::text[], %(rule_id)s::text[],
-    %(title_sv)s::text[], %(title_en)s::text[], %(body_sv)s::text[], %(body_en)s::text[],
-    %(user_sv)s::text[], %(user_en)s::text[], %(started_at)s::timestamptz[],
+    %(title_sv)b::text[], %(title_en)b::text[], %(body_sv)b::text[], %(body_en)b::text[],
+    %(user_sv)b::text[], %(user_en)b::text[], %(started_at)s::timestamptz[],
     %(known_at)s::timestamptz[], %(is_active)s::boolean[], %(rule_version)s::int[],
-    %(confidence)s::float8[], %(urgent_because)s::jsonb[], %(detail)s::jsonb[]
+    %(confidence)s::float8[], %(urgent_because)s::jsonb[], %(detail)b::jsonb[]
 ) AS t (device_no, tenant_no, subject, replaces_no, repeats_no, cause, order_kind, severity,
     usability, fixer, component, rule_id, title_sv, title_en, body_sv, body_en, user_sv, user_en,
     started_at, known_at, is_active, rule_version, confidence, urgent, detail)
@@ -76,11 +76,11 @@ UPDATE ticket SET
     version = ticket.version + 1
 FROM unnest(
     %(ticket_no)s::bigint[], %(state)s::text[], %(severity)s::text[], %(usability)s::text[],
-    %(fixer)s::text[], %(component)s::text[], %(rule_id)s::text[], %(title_sv)s::text[],
-    %(title_en)s::text[], %(body_sv)s::text[], %(body_en)s::text[], %(user_sv)s::text[],
-    %(user_en)s::text[], %(started_at)s::timestamptz[], %(known_at)s::timestamptz[],
+    %(fixer)s::text[], %(component)s::text[], %(rule_id)s::text[], %(title_sv)b::text[],
+    %(title_en)b::text[], %(body_sv)b::text[], %(body_en)b::text[], %(user_sv)b::text[],
+    %(user_en)b::text[], %(started_at)s::timestamptz[], %(known_at)s::timestamptz[],
     %(is_active)s::boolean[], %(rule_version)s::int[], %(confidence)s::float8[],
-    %(urgent_because)s::jsonb[], %(detail)s::jsonb[], %(incident_no)s::bigint[]
+    %(urgent_because)s::jsonb[], %(detail)b::jsonb[], %(incident_no)s::bigint[]
 ) AS changed (
     ticket_no, state, severity, usability, fixer, component, rule_id, title_sv, title_en,
     body_sv, body_en, user_sv, user_en, started_at, known_at, is_active, rule_version,
@@ -117,12 +117,12 @@ SELECT happened.ticket_no,
         WHERE e.ticket_no = happened.ticket_no), 0)
         + row_number() OVER (PARTITION BY happened.ticket_no ORDER BY happened.nth),
     %(now)s::timestamptz, happened.kind, %(who)s::text, happened.detail
-FROM unnest(%(tickets)s::bigint[], %(kinds)s::text[], %(details)s::jsonb[])
+FROM unnest(%(tickets)s::bigint[], %(kinds)s::text[], %(details)b::jsonb[])
     WITH ORDINALITY AS happened (ticket_no, kind, detail, nth);
 
 -- name: insert_outbox
 -- What must leave the house because of this pass.
 INSERT INTO outbox (aggregate, kind, payload, created_at, next_try_at)
 SELECT t.aggregate, t.kind, t.payload, %(now)s::timestamptz, %(now)s::timestamptz
-FROM unnest(%(aggregates)s::text[], %(kinds)s::text[], %(payloads)s::jsonb[])
+FROM unnest(%(aggregates)s::text[], %(kinds)s::text[], %(payloads)b::jsonb[])
     AS t (aggregate, kind, payload);

@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from fastapi.openapi.models import OpenAPI
 from starlette.testclient import TestClient
+from structlog.testing import capture_logs
 
 from api.app import create_app
 from api.process import ApiSettings
@@ -410,12 +411,14 @@ def test_an_unexpected_error_is_a_problem_with_all_headers(client, monkeypatch):
         raise RuntimeError("secret")
 
     monkeypatch.setattr("storage.reading.intake_totals", broken)
-    response = client.get("/api/v1/ledger")
+    with capture_logs() as logged:
+        response = client.get("/api/v1/ledger")
+        page = client.get("/data-health", headers={"Accept-Language": "sv"})
+    assert [entry["path"] for entry in logged] == ["/api/v1/ledger", "/data-health"]
     assert response.status_code == 500
     assert response.json()["type"].endswith("unexpected")
     assert "secret" not in response.text
     assert response.headers["x-content-type-options"] == "nosniff"
-    page = client.get("/data-health", headers={"Accept-Language": "sv"})
     assert page.status_code == 500
     assert "Något gick fel hos oss" in page.text
 

@@ -182,6 +182,16 @@ def test_numbers_behind_a_finding_have_names_units_and_an_order():
     assert list(found)[-1] == "Odd_thing"
 
 
+def test_every_number_that_a_rule_measures_has_a_name():
+    source = "".join(file.read_text("utf-8") for file in files("fleet.rules.kinds").iterdir()
+                     if file.name.endswith(".py"))  # fmt: skip
+    measured = {
+        *re.findall(r'measures\["(\w+)"\]', source), *re.findall(r'"(\w+)": float\(', source)
+    }  # fmt: skip
+    assert {"best_range_m", "silent_n"} <= measured
+    assert {f"measure.{name}" for name in measured} - TEXTS.keys() == set()
+
+
 @pytest.mark.parametrize(
     ("share", "swedish"), [(0.92, "hög (92 %)"), (0.5, "medel (50 %)"), (0.49, "låg (49 %)")]
 )

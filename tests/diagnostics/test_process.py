@@ -79,7 +79,7 @@ def test_killed_around_its_commit_it_opens_exactly_one_ticket(world, report, fai
         second.wait()
     counts = "SELECT (SELECT count(*) FROM ticket), (SELECT count(*) FROM ticket_event),"
     counts += " (SELECT count(*) FROM outbox), (SELECT count(*) FROM ticket_episode)"
-    assert world.rows(counts) == [(1, 1, 1, 2)]
+    assert world.rows(counts) == [(1, 2, 1, 2)]
 
 
 def test_a_fault_is_a_ticket_and_a_dirty_hour_a_rollup_within_seconds(world, report):
@@ -108,10 +108,10 @@ def test_it_comes_back_when_its_connections_are_cut(world, report):
 def test_a_record_that_breaks_every_pass_is_put_off_and_the_rest_goes_on(
     world, report, monkeypatch
 ):
-    def broken(conn, catalogue, now, taken):
+    def broken(conn, book, now, taken):
         if any(row.seq == 3 for row in taken):
             raise ValueError("this record is a fault in the program")
-        return diagnose(conn, catalogue, now, taken)
+        return diagnose(conn, book, now, taken)
 
     monkeypatch.setattr(process, "diagnose", broken)
     device_no = world.device()
@@ -138,7 +138,7 @@ def test_it_waits_for_a_database_that_is_not_there():
 
 
 def test_what_nobody_expected_ends_the_process(world, monkeypatch):
-    def broken(conn, limit):
+    def broken(conn, limit, now):
         raise ZeroDivisionError
 
     monkeypatch.setattr(process.rollup, "recompute", broken)

@@ -207,27 +207,18 @@ def test_marks_on_the_agenda_keep_the_earlier_time_whatever_comes_first(database
     assert _agenda(admin) == [(1, min(hours), CLOSES_AT + timedelta(minutes=1))]
 
 
-@pytest.mark.parametrize(
-    ("low", "classes", "is_at_once"),
-    [
-        (2.0, [], True),
-        (1.0, [], False),
-        (2.0, ["powered_wheelchair"], True),
-        (2.0, ["apap"], False),
-    ],
-)
-def test_a_value_beyond_a_bound_of_a_rule_is_looked_at_at_once(
-    database, admin, low, classes, is_at_once
-):
-    admin.execute("INSERT INTO metric (name) VALUES ('m')")
-    (metric_no,) = admin.execute("SELECT metric_no FROM metric").fetchone()
+def test_a_device_that_was_silent_is_looked_at_at_once(database, admin):
     admin.execute(
-        "INSERT INTO rule_bound VALUES ('r', %s, %s, NULL, %s)", [metric_no, low, classes]
+        "INSERT INTO rule_version VALUES ('silent', 1, 'd', 'b', false, now(), 'eva');"
+        " INSERT INTO finding (tenant_no, device_no, subject, rule_id, rule_version, about, cause,"
+        " need, severity, usability, fixer, component, started_at, last_at, known_at, confidence)"
+        " SELECT tenant_no, device_no, 'device', 'silent', 1, 'contact', 'rule:silent', 'ticket',"
+        " 'minor', 'usable', 'technician', 'unknown', now(), now(), now(), 1 FROM device"
+        " WHERE device_no = 1"
     )
     now = DAY + timedelta(hours=9)
-    _store(admin, [(1, metric_no, now - timedelta(hours=1), 1.5)])
+    _store(admin, [(no, 1, now - timedelta(hours=1), 1.5) for no in (1, 2)])
     with connect(database, role=ROLE) as conn:
         recompute(conn, 10, now)
         conn.commit()
-    ((_, _, due_at),) = _agenda(admin)
-    assert (due_at == now) is is_at_once
+    assert [due_at == now for _, _, due_at in _agenda(admin)] == [True, False]

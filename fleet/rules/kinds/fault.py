@@ -12,12 +12,12 @@ from fleet.episodes import FLAP_WINDOW, Episode
 from fleet.rules.facts import CodedEpisode, Facts
 from fleet.rules.findings import Both, Finding, Need, Said
 from fleet.rules.kind import Kind
-from fleet.rules.parameters import Duration, ParameterError
+from fleet.rules.parameters import Duration, ParameterError, Word
 from fleet.rules.rule import Asks, Needs, Rule, Window
 from fleet.rules.selection import PARAMETERS, Selection, selection_of
-from fleet.rules.wording import both, meaning_of, sentence, times_of, told_to_user
+from fleet.rules.wording import BRAKES, both, meaning_of, sentence, times_of, told_to_user
 from fleet.ticket_text import local, spoken_time, times
-from fleet.words import Component, Lang
+from fleet.words import Component, Lang, Severity
 
 _NEVER: Final = timedelta(0)
 _DAY: Final = timedelta(days=1)
@@ -27,12 +27,14 @@ _DAY: Final = timedelta(days=1)
 class ReportedFault:
     """A fault of `selection`, raised for longer than `debounce`, or again `recurs_within` of it.
 
-    Only what came before an episode decides on it, so that a later one never changes it.
+    Only what came before an episode decides on it, so that a later one never changes it. A brake,
+    and what is at least as bad as `at_once`, is never waited for.
     """
 
     selection: Selection
     debounce: timedelta = _NEVER
     recurs_within: timedelta = _DAY
+    at_once: Severity = Severity.CRITICAL
 
     @property
     def needs(self) -> Needs:
@@ -55,11 +57,15 @@ class ReportedFault:
         A controller's log has no length; it is judged by its count, not by its time.
         """
         episode = item.episode
-        if not self.debounce or episode.raised_n != 1 or episode.logged_n:
+        if not self._waits_for(item) or episode.raised_n != 1 or episode.logged_n:
             return False
         if episode.ended_at is None or episode.ended_at - episode.started_at > self.debounce:
             return False
         return not any(self._precedes(other, item) for other in others)
+
+    def _waits_for(self, item: CodedEpisode) -> bool:
+        is_grave = item.fault.component in BRAKES or item.fault.severity.rank >= self.at_once.rank
+        return bool(self.debounce) and not is_grave
 
     def _precedes(self, other: CodedEpisode, item: CodedEpisode) -> bool:
         before = item.episode.started_at - other.episode.started_at
@@ -72,7 +78,7 @@ class ReportedFault:
         if rule.care:
             return Need.CARE
         young = item.episode.is_open and facts.now < item.episode.started_at + self.debounce
-        return Need.HELD if young else Need.TICKET
+        return Need.HELD if young and self._waits_for(item) else Need.TICKET
 
 
 def in_time(item: CodedEpisode) -> tuple[object, ...]:
@@ -201,7 +207,7 @@ def _build(values: Mapping[str, Any]) -> ReportedFault:
             "recurs_within is shorter than debounce, so no return could ever count",
             "Make recurs_within longer than debounce",
         )
-    return ReportedFault(selection_of(values), debounce, recurs_within)
+    return ReportedFault(selection_of(values), debounce, recurs_within, values["at_once"])
 
 
 KIND: Final = Kind(
@@ -227,6 +233,12 @@ KIND: Final = Kind(
             "Unless the same code had been there this long before.",
             default=_DAY,
             high=timedelta(days=30),
+        ),
+        Word(
+            "at_once",
+            "Never wait for a fault at least this bad, nor for a brake.",
+            default=Severity.CRITICAL,
+            of=Severity,
         ),
     ),
     build=_build,

@@ -24,6 +24,12 @@ _KEEP: Final = 10.0
 ticket does not come and go with one device. Ours, without a source."""
 
 
+_BLAMED: Final = 0.05
+"""Highest chance at which a batch or firmware, and not its whole model, is to blame. No more than
+one question about a group that stands out already, so it is not divided among all comparisons:
+held to those, a bad batch of 20 would have to fault on most of its devices. The usual level."""
+
+
 class FleetDevice(NamedTuple):
     device_no: int
     tenant_id: str
@@ -107,8 +113,9 @@ class _Suspect(NamedTuple):
 class Fleet:
     """A group faults at a rate that chance does not explain, after all comparisons of the day.
 
-    A firmware or batch must stand out from its class and from the rest of its own model; a model
-    must still stand out without the firmware and batches that explain it.
+    A firmware or batch must stand out from its class, and `_BLAMED` settles whether it or the
+    whole model is to blame; a model must still stand out without the firmware and batches that
+    explain it.
     """
 
     window: timedelta
@@ -160,15 +167,15 @@ class Fleet:
         return [one for one in likely if one.chance <= self.chance * _KEEP], comparison_n
 
     def _chance(self, group: _Group, count: _Count, census: Census, hits: Counter[str]) -> float:
-        """Against its class and, for a part of a model, against the rest of the model too."""
+        """Against its class; a part of a model must stand out from the rest of the model too."""
         if not self._is_much(count):
             return 1.0
-        if group.parent is None:
-            return count.chance
-        siblings = census.siblings(group, hits)
-        if siblings.peer_n < self.min_devices or not self._is_much(siblings):
-            return 1.0
-        return max(count.chance, siblings.chance)
+        if group.parent is not None:
+            siblings = census.siblings(group, hits)
+            is_blamed = self._is_much(siblings) and siblings.chance <= _BLAMED
+            if siblings.peer_n < self.min_devices or not is_blamed:
+                return 1.0
+        return count.chance
 
     def _is_much(self, count: _Count) -> bool:
         if min(count.group_n, count.peer_n) == 0 or count.hit_n < self.min_faulted:

@@ -10,6 +10,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from fleet import tickets
 from fleet.metrics import MetricKind
 from fleet.rules.counters import steps_of
 from fleet.rules.facts import CodedEpisode, Facts, Repair, day_of, day_starts_at, last_closed_day
@@ -112,11 +113,20 @@ class NotHealthyAfter:
 
 
 def returned(condition: NotHealthyAfter, repair: Repair, facts: Facts) -> list[CodedEpisode]:
-    """The episodes of the repaired fault that began after the repair, before the next one."""
+    """The episodes of the repaired fault that began after the repair, before the next one.
+
+    What the user puts right, and what is minor, comes once in a while on a sound device too: it
+    says nothing alone, and `recurrence` sees it if it comes often. Nor does what a technician
+    brings about in the workshop.
+    """
     until = _next_repair_at(repair, facts) or facts.now + DAY
     until = min(until, repair.solved_at + condition.watch)
     return [
-        item for item in _same(repair, facts) if repair.solved_at < item.episode.started_at < until
+        item
+        for item in _same(repair, facts)
+        if repair.solved_at < item.episode.started_at < until
+        and tickets.is_for_workshop(item.fault)
+        and not facts.is_quiet(item.episode.started_at)
     ]
 
 

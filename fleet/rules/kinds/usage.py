@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 
 from fleet.metrics import MetricKind
 from fleet.rules.counters import Days, Floats, Use, steps_of, use_of
-from fleet.rules.facts import Facts, day_of, day_starts_at
+from fleet.rules.facts import DaySeries, Facts, day_of, day_starts_at
 from fleet.rules.findings import Both, Finding, Point, Said
 from fleet.rules.kind import Kind
 from fleet.rules.parameters import (
     Duration,
+    Flag,
     MetricName,
     Parameter,
     ParameterError,
@@ -37,6 +38,10 @@ _BLOCK_N: Final = 8
 
 _FEWEST_BLOCKS: Final = 2
 
+_OVERDUE_DAYS: Final = 60
+"""How long after the meter passed its mark a service is still asked for. Longer ago, it was done
+before anybody kept a record here. Ours."""
+
 
 @dataclass(frozen=True, slots=True)
 class ByUse:
@@ -45,12 +50,16 @@ class ByUse:
     Counted from the newest of: the last service, the day the device came into service, and `reach`
     ago. What is older than `reach` does not count, so that a service by date belongs beside it.
     Once it holds it holds until the service: a quiet week does not take the order back.
+
+    With `by_meter`, where no service is known, it is due whenever the meter itself passes a
+    multiple of `every`, as on a car: a used device does not begin anew when we first see it.
     """
 
     metric: str
     every: float
     ahead_days: int
     reach_days: int
+    by_meter: bool = False
 
     @property
     def needs(self) -> Needs:
@@ -72,14 +81,28 @@ class ByUse:
     def _outlook(self, use: Use, facts: Facts, window: Window) -> _Outlook:
         days = np.arange(window.first_day, window.last_day + 1)
         since = np.maximum(_begun_on(facts, days), days - self.reach_days)
-        used = use.between(since, days)
+        meter = self._meter(use, facts, days)
+        since = np.where(np.isnan(meter.total), since, days - _OVERDUE_DAYS)
+        used = np.where(np.isnan(meter.total), use.between(since, days), meter.past_mark)
         blocks = _blocks(use, days, self.reach_days)
         enough = (~np.isnan(blocks)).sum(axis=0) >= _FEWEST_BLOCKS
         slow, rate, fast = (
             np.where(enough, np.nan_to_num(part), 0.0) / _BLOCK_DAYS for part in _quartiles(blocks)
         )
         is_near = used + rate * self.ahead_days >= self.every
-        return _Outlook(since, used, slow, rate, fast, is_near | (used >= self.every))
+        holds = is_near | (used >= self.every)
+        return _Outlook(since, used, slow, rate, fast, holds, meter.total)
+
+    def _meter(self, use: Use, facts: Facts, days: Days) -> _Meter:
+        """What the meter says, where it is what counts; a changed module has its own marks."""
+        series = facts.days[self.metric]
+        served = np.array(_service_days(facts), dtype=np.int64)
+        counts = self.by_meter & (np.searchsorted(served, days, side="right") == 0)
+        total = np.where(counts, _reading(series, days), np.nan)
+        before = _reading(series, np.maximum(days - _OVERDUE_DAYS, series.day[0]))
+        is_swapped = use.swap_n_between(days - _OVERDUE_DAYS, days) > 0
+        mark = np.floor(np.where(is_swapped, total, before) / self.every) * self.every
+        return _Meter(total, np.maximum(total - mark, 0.0))
 
     def _judge(
         self, rule: Rule, use: Use, outlook: _Outlook, first_day: int, served: set[int]
@@ -97,7 +120,8 @@ class ByUse:
     def _verdict(self, rule: Rule, day: int, at: _Status, swaps: int) -> Verdict:
         left = max(0.0, self.every - at.used)
         due = _due_days(left, at)
-        measures = {
+        measures = {} if at.meter is None else {f"meter_{self.metric}": at.meter}
+        measures |= {
             f"used_{self.metric}": at.used,
             f"every_{self.metric}": self.every,
             f"daily_{self.metric}": at.rate,
@@ -114,23 +138,52 @@ class ByUse:
         )
 
     def _said(self, rule: Rule, day: int, at: _Status, due: tuple[int, int] | None) -> Said:
-        used, every = quantity(self.metric, at.used), quantity(self.metric, self.every)
         daily = quantity(self.metric, at.rate)
-        when = _when(day, due)
-        since = date.fromordinal(max(1, at.since))
-        year = date.fromordinal(day).year
+        when, read = _when(day, due), self._read(day, at)
         return Said(
             title=Both(f"{rule.title.sv}: {when.sv}", f"{rule.title.en}: {when.en}"),
             happened=Both(
-                f"{capitalised(named(self.metric, 'sv'))} sedan {spoken_date(since, 'sv', year)}: "
-                f"{used.sv}. Service ska göras efter {every.sv}. "
-                f"Vanlig användning är {daily.sv} om dagen.",
-                f"{capitalised(named(self.metric, 'en'))} since {spoken_date(since, 'en', year)}: "
-                f"{used.en}. Service is due after {every.en}. Usual use is {daily.en} a day.",
+                f"{read.sv}. Vanlig användning är {daily.sv} om dagen.",
+                f"{read.en}. Usual use is {daily.en} a day.",
             ),
             action=rule.asks.action or _SERVICE,
             user=_USER,
         )
+
+    def _read(self, day: int, at: _Status) -> Both:
+        """What was used, and of how much: since a day, or by the meter."""
+        sv, en = (capitalised(named(self.metric, lang)) for lang in ("sv", "en"))
+        every = quantity(self.metric, self.every)
+        if at.meter is not None:
+            meter = quantity(self.metric, at.meter)
+            return Both(
+                f"{sv} enligt mätaren: {meter.sv}. Service ska göras vid varje fullt {every.sv}, "
+                "och ingen service finns noterad här",
+                f"{en} by the meter: {meter.en}. Service is due at each full {every.en}, "
+                "and none has been noted here",
+            )
+        since, year = date.fromordinal(max(1, at.since)), date.fromordinal(day).year
+        used = quantity(self.metric, at.used)
+        return Both(
+            f"{sv} sedan {spoken_date(since, 'sv', year)}: {used.sv}. "
+            f"Service ska göras efter {every.sv}",
+            f"{en} since {spoken_date(since, 'en', year)}: {used.en}. "
+            f"Service is due after {every.en}",
+        )
+
+
+class _Meter(NamedTuple):
+    """By day: the reading, NaN where it is not what counts, and how far it is past its mark."""
+
+    total: Floats
+    past_mark: Floats
+
+
+def _reading(series: DaySeries, days: Days) -> Floats:
+    """The last reading up to each day; NaN before the first."""
+    place = np.searchsorted(series.day, days, side="right") - 1
+    found: Floats = np.where(place >= 0, series.last[np.maximum(place, 0)], np.nan)
+    return found
 
 
 class _Status(NamedTuple):
@@ -141,6 +194,7 @@ class _Status(NamedTuple):
     slow: float
     rate: float
     fast: float
+    meter: float | None = None
 
 
 class _Outlook(NamedTuple):
@@ -152,14 +206,17 @@ class _Outlook(NamedTuple):
     rate: Floats
     fast: Floats
     holds: NDArray[np.bool_]
+    meter: Floats
 
     def on(self, index: int) -> _Status:
+        meter = float(self.meter[index])
         return _Status(
             int(self.since[index]),
             float(self.used[index]),
             float(self.slow[index]),
             float(self.rate[index]),
             float(self.fast[index]),
+            None if np.isnan(meter) else meter,
         )
 
 
@@ -351,6 +408,8 @@ def _build(values: Mapping[str, Any]) -> Condition:
         raise ParameterError(
             "service is due by use or by date", "Give metric and every, or date_every alone"
         )
+    if values["by_meter"] and metric is None:
+        raise ParameterError("by_meter needs a meter", "Give metric and every, or remove by_meter")
     if date_every is not None:
         if (date_every.days or 28 * date_every.months) <= ahead_days:
             raise ParameterError("ahead is as long as date_every", "Shorten ahead")
@@ -359,7 +418,7 @@ def _build(values: Mapping[str, Any]) -> Condition:
         raise ParameterError("every is not above zero", "Write the use between two services")
     if ahead_days >= values["reach"] // _DAY:
         raise ParameterError("ahead is as long as reach", "Shorten ahead")
-    return ByUse(metric, every, ahead_days, values["reach"] // _DAY)
+    return ByUse(metric, every, ahead_days, values["reach"] // _DAY, values["by_meter"])
 
 
 KIND: Final = Kind(
@@ -388,6 +447,11 @@ KIND: Final = Kind(
             "Use longer ago than this does not count; pair it with a service by date.",
             default=400 * _DAY,
             low=70 * _DAY,
+        ),
+        Flag(
+            "by_meter",
+            "Where no service is known, it is due at each multiple of `every` on the meter.",
+            default=False,
         ),
     ),
     build=_build,
