@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -139,31 +139,54 @@ def would_be_tickets(
     ]
 
 
+class _Asking(NamedTuple):
+    """A finding and when it asks for a ticket; `settled`: by which ticket it was answered before."""
+
+    finding: Finding
+    at: datetime
+    settled: Settled | None = None
+
+    @property
+    def as_then(self) -> Finding:
+        """What was answered before comes back only while it lasts, which it did at `at`."""
+        return self.finding if self.settled is None else replace(self.finding, ended_at=None)
+
+
 def _of_one_cause(
     owner: Owner, device: DeviceProfile, findings: Sequence[Finding], repairs: Sequence[datetime]
 ) -> list[WouldBe]:
     tickets: list[WouldBe] = []
-    settled: Settled | None = None
-    left = sorted((f for f in findings if f.need is Need.TICKET), key=lambda f: f.known_at)
+    left = [_Asking(f, f.known_at) for f in findings if f.need is Need.TICKET]
     while left:
-        first = left.pop(0)
-        opening = judge_new(owner, [Candidate(1, first, settled)])
+        first, *left = sorted(left, key=lambda asking: asking.at)
+        opening = judge_new(owner, [Candidate(1, first.as_then, first.settled)])
         if opening is None:
             continue
-        opened_at = first.known_at if settled is None else max(first.known_at, settled.at)
-        ended_at = _end(opened_at, first, left, repairs)
-        inside = [f for f in left if ended_at is None or f.known_at <= ended_at]
-        left = [f for f in left if f not in inside]
-        tickets.append(WouldBe(device, opening.draft, [first, *inside], opened_at, ended_at))
+        ended_at = _end(first.at, first.finding, left, repairs)
+        inside = [a for a in left if ended_at is None or a.at <= ended_at]
+        joined = [first.finding, *(a.finding for a in inside)]
+        tickets.append(WouldBe(device, opening.draft, joined, first.at, ended_at))
         if ended_at is None:
             break
-        settled = Settled(State.CLOSED, ended_at)
-        left = [f for f in [first, *inside] if f.is_open and f.last_at > ended_at] + left
+        left = left[len(inside) :] + list(_come_back(joined, ended_at))
     return tickets
 
 
+def _come_back(findings: Iterable[Finding], closed_at: datetime) -> Iterator[_Asking]:
+    """What was seen again after its ticket had been closed, each with when that was known."""
+    settled = Settled(State.CLOSED, closed_at)
+    for finding in findings:
+        if finding.last_at <= closed_at:
+            continue
+        anew = [e.episode for e in finding.episodes if e.episode.started_at > closed_at]
+        if anew:
+            yield _Asking(finding, min(e.first_received_at for e in anew), settled)
+        elif finding.is_open:
+            yield _Asking(finding, closed_at, settled)
+
+
 def _end(
-    opened_at: datetime, first: Finding, others: Sequence[Finding], repairs: Sequence[datetime]
+    opened_at: datetime, first: Finding, others: Iterable[_Asking], repairs: Sequence[datetime]
 ) -> datetime | None:
     """The next repair of the cause; without one, a while after the last that was seen of it.
 
@@ -173,10 +196,10 @@ def _end(
     position = bisect_right(repairs, opened_at)
     repaired_at = repairs[position] if position < len(repairs) else None
     end = _gone_at(opened_at, first)
-    for finding in others:
-        if end is None or finding.known_at > end:
+    for other in others:
+        if end is None or other.at > end:
             break
-        gone_at = _gone_at(opened_at, finding)
+        gone_at = _gone_at(opened_at, other.finding)
         end = None if gone_at is None else max(end, gone_at)
     if repaired_at is not None and (end is None or repaired_at <= end or not first.episodes):
         return repaired_at
@@ -233,10 +256,17 @@ def _held(ticket: WouldBe, storms: Storms) -> WouldBe:
 def hold_outages(
     tickets: Sequence[WouldBe], gaps: Sequence[Gap], devices: Sequence[DeviceProfile]
 ) -> list[WouldBe]:
-    """The same tickets, those of a silence that a group explains marked with the group."""
+    """The same tickets, those of a silence that a group explains marked with the group.
+
+    A meter behind a silent gateway has none. Devices whose silence says nothing are in no census.
+    """
     census: Counter[Group] = Counter(
-        group for device in devices for group in (EVERYBODY, *groups_of(_places(device)))
+        group
+        for device in devices
+        if device.model is not None and device.model.longest_silence_s is not None
+        for group in (EVERYBODY, *groups_of(_places(device)))
     )
+    tickets = [ticket for ticket in tickets if not _is_behind_silent(ticket, gaps)]
     timeline = sorted(gaps, key=lambda gap: gap.explained_until)
     starts = [gap.explained_until for gap in timeline]
     longest = max((_length(gap) for gap in timeline), default=timedelta(0))
@@ -246,6 +276,16 @@ def hold_outages(
         else _explained(ticket, _silent_at(ticket.opened_at, timeline, starts, longest), census)
         for ticket in tickets
     ]
+
+
+def _is_behind_silent(ticket: WouldBe, gaps: Sequence[Gap]) -> bool:
+    """True if its gateway had fallen silent before it was missed: live, that explains it."""
+    gateway = ticket.device.gateway
+    return (
+        ticket.findings[0].about == ABOUT
+        and gateway is not None
+        and any(g.device.device_id == gateway and g.is_silent_at(ticket.opened_at) for g in gaps)
+    )
 
 
 _NEVER_ENDED: Final = timedelta(days=400)

@@ -9,7 +9,7 @@ import pytest
 
 from storage.queries import load_queries, query_files
 
-_PARAMETER = re.compile(r"%\((\w+)\)s|%s")
+_PARAMETER = re.compile(r"%\((\w+)\)[sb]|%s")
 
 QUERIES = {
     f"{name.removesuffix('.sql')}.{query}": text
