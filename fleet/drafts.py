@@ -80,9 +80,10 @@ def _time_order(finding: Finding) -> tuple[datetime, str, str]:
     return (finding.started_at, finding.about, finding.rule_id)
 
 
-def _badness(finding: Finding) -> tuple[int, int]:
-    """The worst leads; among equals what stops more, then what came first."""
-    return (finding.severity.rank, list(Usability).index(finding.usability))
+def _badness(finding: Finding) -> tuple[int, int, bool]:
+    """The worst leads; among equals what stops more, what still lasts, then what came first."""
+    usability = list(Usability).index(finding.usability)
+    return (finding.severity.rank, usability, finding.is_open)
 
 
 def draft_incident(lead: Finding, members: Sequence[Member], now: datetime) -> Draft:

@@ -131,6 +131,7 @@ CREATE UNIQUE INDEX finding_unique_group_start
 CREATE INDEX finding_by_cause ON finding (device_no, cause, started_at DESC);
 CREATE INDEX finding_by_about ON finding (tenant_no, about, started_at) WHERE need = 'ticket';
 CREATE INDEX finding_silent ON finding (device_no) WHERE about = 'contact' AND ended_at IS NULL;
+CREATE INDEX finding_by_rule ON finding (rule_id, finding_no DESC);
 CREATE INDEX finding_newest ON finding (tenant_no, known_at DESC, finding_no DESC);
 
 -- The last closed day whose fleet each tenant's group rules have judged, as an ordinal from

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 MINUTE = timedelta(minutes=1)
+HOUR = timedelta(hours=1)
 LOW = "2C00"
 """A low battery, which the user puts right."""
 
@@ -50,10 +51,10 @@ def test_a_ticket_that_nobody_has_touched_goes_when_the_device_was_in_the_worksh
 def test_a_low_battery_hides_what_it_makes_other_parts_report(world, report, noon):
     device_no = world.device()
     world.report(device_no, report(0, "raised", LOW), report(0.2, "raised", **LOST))
-    world.diagnose(noon + MINUTE)
+    world.diagnose(noon + HOUR)
     assert _needs(world) == [("rnet.ics/2015", "explained")]
-    world.report(device_no, report(30, "cleared", LOW), report(31, "cleared", **LOST))
-    world.live(noon + timedelta(hours=2))
+    world.report(device_no, report(90, "cleared", LOW), report(91, "cleared", **LOST))
+    world.live(noon + 2 * HOUR)
     assert _needs(world) == [("rnet.ics/2015", "explained")]
     assert world.tickets() == []
 
@@ -61,7 +62,7 @@ def test_a_low_battery_hides_what_it_makes_other_parts_report(world, report, noo
 def test_what_outlasts_its_cause_is_a_fault_of_its_own(world, report, noon):
     device_no = world.device()
     world.report(device_no, report(0, "raised", LOW), report(0.2, "raised", **LOST))
-    world.diagnose(noon + MINUTE)
+    world.diagnose(noon + 10 * MINUTE)
     world.report(device_no, report(30, "cleared", LOW))
     world.diagnose(noon + 31 * MINUTE)
     assert _needs(world) == [("rnet.ics/2015", "held")], "it may end with the charge"
@@ -77,17 +78,17 @@ def test_a_ticket_that_turns_out_to_be_explained_is_withdrawn_and_is_no_persons_
 ):
     device_no = world.device()
     world.report(device_no, report(0.2, "raised", **LOST))
-    world.diagnose(noon + MINUTE)
+    world.diagnose(noon + 20 * MINUTE)
     assert [row[1:3] for row in world.tickets()] == [("bus", "new")]
-    world.report(device_no, report(0, "raised", LOW, late=timedelta(minutes=5)))
-    world.diagnose(noon + 6 * MINUTE)
+    world.report(device_no, report(0, "raised", LOW, late=21 * MINUTE))
+    world.diagnose(noon + 22 * MINUTE)
     assert world.rows("SELECT state, is_withdrawn FROM ticket") == [("void", True)]
     who, detail = world.rows("SELECT who, detail FROM ticket_event WHERE kind = 'voided'")[0]
     assert (who, detail) == ("diagnostics", {"reason": "explained_by_another_fault"})
     # A person's void answers for the fault as long as it lasts; this one answers nothing.
     world.report(device_no, report(30, "cleared", LOW))
-    world.diagnose(noon + 60 * MINUTE)
-    world.look(noon + 60 * MINUTE)
+    world.diagnose(noon + HOUR)
+    world.look(noon + HOUR)
     assert [row[1:3] for row in world.tickets()] == [("bus", "void"), ("bus", "new")]
 
 
@@ -97,10 +98,10 @@ def test_a_ticket_that_somebody_has_taken_is_kept_though_it_is_explained(
     world = plain_world
     device_no = world.device()
     world.report(device_no, report(0.2, "raised", **LOST))
-    world.diagnose(noon + MINUTE)
-    world.act(1, "assign", noon + 2 * MINUTE, assignee="eva")
-    world.report(device_no, report(0, "raised", LOW, late=timedelta(minutes=5)))
-    world.diagnose(noon + 6 * MINUTE)
+    world.diagnose(noon + 20 * MINUTE)
+    world.act(1, "assign", noon + 21 * MINUTE, assignee="eva")
+    world.report(device_no, report(0, "raised", LOW, late=22 * MINUTE))
+    world.diagnose(noon + 23 * MINUTE)
     assert world.rows("SELECT state, is_withdrawn FROM ticket") == [("assigned", False)]
 
 
@@ -114,8 +115,21 @@ def test_whatever_comes_first_the_end_is_the_same(plain_world, report, noon):
         world.forget()
         for nth in order:
             world.store([numbered[nth]])
-            world.diagnose(noon + timedelta(hours=1))
-        world.look(noon + timedelta(hours=1))
+            world.diagnose(noon + HOUR)
+        world.look(noon + HOUR)
         pictures.append(world.picture())
     assert [row[1] for row in pictures[0]["tickets"]] == ["bus"]
     assert all(picture == pictures[0] for picture in pictures)
+
+
+def test_a_blink_is_no_ticket_unless_it_comes_back(plain_world, report, noon):
+    """The shipped rule waits for a major fault; a critical one is a ticket at once."""
+    world = plain_world
+    major, critical = world.devices(["major", "critical"])
+    world.report(major, report(0, "raised", "7100"), report(1, "cleared", "7100"))
+    world.report(critical, report(0, "raised"), report(1, "cleared"))
+    world.diagnose(noon + 5 * MINUTE)
+    assert [row[:2] for row in world.tickets()] == [(critical, "left_motor")]
+    world.report(major, report(24 * 60, "raised", "7100"), report(24 * 60 + 1, "cleared", "7100"))
+    world.diagnose(noon + 25 * HOUR)
+    assert [row[:2] for row in world.tickets()] == [(critical, "left_motor"), (major, "joystick")]

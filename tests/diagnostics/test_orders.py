@@ -65,7 +65,7 @@ def test_a_persons_answer_stands_when_the_fault_is_reported_again(plain_world, r
     world.report(device_no, report(90, "raised"))
     world.diagnose()
     tickets = world.rows("SELECT state, order_kind, replaces_no FROM ticket ORDER BY ticket_no")
-    assert tickets == [("void", "AU", None), ("new", "akut AU", 1)]
+    assert tickets == [("void", "AU", None), ("triaged", "akut AU", 1)]
 
 
 @pytest.fixture

@@ -30,6 +30,9 @@ DAY = timedelta(days=1)
 SPREAD = timedelta(hours=2, minutes=1)
 """After a day's close its devices are looked at spread over two hours."""
 
+MORE_MAY_FOLLOW = timedelta(minutes=1)
+"""How long the look at a late day waits for the rest of that day."""
+
 STATE = (
     "fault_event, inbox, episode, ticket, ticket_event, ticket_episode, outbox, finding,"
     " ticket_finding, ticket_clock, ticket_pause, agenda, sample, dirty_hour, rollup_hour, latest,"
@@ -209,10 +212,10 @@ class World:
         return judged_n
 
     def live(self, now: datetime) -> None:
-        """Everything that diagnostics does at one instant."""
+        """Everything that diagnostics does at about one instant."""
         self.diagnose(now)
         self.roll_up(now)
-        self.look(now)
+        self.look(now + MORE_MAY_FOLLOW)
 
     def lend(self, name: str, *needs: str, at: datetime = NOON - DAY) -> None:
         with connect(self.url) as conn:
