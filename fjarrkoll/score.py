@@ -219,7 +219,9 @@ def _contact(history: DeviceHistory) -> Contact | None:
 
 
 def _repaired(history: DeviceHistory) -> list[tuple[Cause, datetime]]:
-    return [(c, c.until) for c in history.truth if c.needs_person and c.until is not None]
+    """What was repaired, and service of the year before the season, which nobody needs now."""
+    done = (c for c in history.truth if c.needs_person or c.kind == "service_due")
+    return [(cause, cause.until) for cause in done if cause.until is not None]
 
 
 def _repairs(history: DeviceHistory) -> list[Repair]:

@@ -13,7 +13,8 @@ from fleet.faults import FaultCode
 from fleet.words import Component, Fixer, Severity
 
 _LOW_WORDS: Final = (
-    "low", "empty", "discharged", "undervoltage", "critical", "needs charge", "gauge warning")  # fmt: skip
+    "low", "empty", "discharged", "undervoltage", "critical", "needs charge", "gauge warning",
+)  # fmt: skip
 _POWER: Final = frozenset({Component.BATTERY, Component.POWER_SUPPLY})
 _STARVED: Final = frozenset({Component.BUS, Component.POWER_MODULE})
 """What resets when the supply sags. The codes of brakes and actuators in the makers' tables are of

@@ -6,7 +6,7 @@ from calendar import monthrange
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -41,7 +41,16 @@ from firmware_sim.history.silence import (
     silence_cause,
     storage_of,
 )
-from firmware_sim.history.timeline import DayGrid, Grid, Reach, Season, day_grid, to_at, within
+from firmware_sim.history.timeline import (
+    DayGrid,
+    Grid,
+    Reach,
+    Season,
+    after_working_days,
+    day_grid,
+    to_at,
+    within,
+)
 from firmware_sim.history.world import World, profile_of
 from firmware_sim.plan import PlannedDevice
 from fleet.episodes import FaultEvent
@@ -119,7 +128,8 @@ def _drive(
     year = chair.live(grid, state, world.scenario, rng, metrics, season.from_ms)
     _plan_low_battery(script, year.low_spells, rng)
     start_s, gained_s = year.drive_time_s
-    _plan_service(script, grid, start_s, gained_s, rng)
+    served = _served_earlier(script, year.earlier.get("drive_time_s"), rng)
+    _plan_service(script, grid, start_s, gained_s, rng, served)
     return _Lived(year.series, year.samples, tuple(packs), year.earlier)
 
 
@@ -228,11 +238,51 @@ _PLANNED_AHEAD: Final = 45 * DAY
 """Service is ordered some weeks before it is due: so long before, an order is welcome."""
 
 
-def _plan_service(
-    script: Script, grid: DayGrid, start_s: float, gained_s: Grid, rng: np.random.Generator
+class _Service(NamedTuple):
+    """A service that was done, and what the meter said then."""
+
+    at_ms: int
+    meter_s: float
+
+
+def _served_earlier(
+    script: Script, meter: DaySeries | None, rng: np.random.Generator
+) -> _Service | None:
+    """The last service by use of the year before. Older ones nobody has noted."""
+    every_s = SERVICE_EVERY_H[script.profile.device_class] * 3600
+    if meter is None:
+        return None
+    passed = np.flatnonzero(np.diff(meter.last // every_s) > 0) + 1
+    passed = passed[meter.day[passed] >= script.profile.in_service_on.toordinal()]
+    if not len(passed):
+        return None
+    place = int(passed[-1])
+    due_ms = at_hour(int(meter.day[place]) - date(1970, 1, 1).toordinal(), 20.0)
+    at_ms = after_working_days(due_ms, int(rng.integers(2, 13)), 14.0)
+    script.planned.append(
+        Planned(
+            "service_due", Component.SERVICE, due_ms - _PLANNED_AHEAD, at_ms, False, is_welcome=True
+        )
+    )
+    return _Service(at_ms, float(meter.last[place]))
+
+
+def _plan_service(  # noqa: PLR0913, PLR0917 - what a service depends on
+    script: Script,
+    grid: DayGrid,
+    start_s: float,
+    gained_s: Grid,
+    rng: np.random.Generator,
+    served: _Service | None = None,
 ) -> None:
-    """Service falls due when the hours pass a multiple of the agreed interval, or by date."""
-    due_ms = min(_due_by_use(script, grid, start_s, gained_s), _due_by_date(script))
+    """Service falls due by use since the last one, or by date. Where none is noted: when the
+    meter passes a multiple of the agreed hours, or on the day it came into service.
+    """
+    every_s = SERVICE_EVERY_H[script.profile.device_class] * 3600
+    mark_s = served.meter_s + every_s if served else (start_s // every_s + 1) * every_s
+    begun_on = to_at(served.at_ms).date() if served else script.profile.in_service_on
+    passes_ms = _passes_ms(script, grid, start_s, gained_s, mark_s)
+    due_ms = min(passes_ms, _due_by_date(script, begun_on))
     season = script.season
     if due_ms >= season.until_ms + _PLANNED_AHEAD:
         return
@@ -254,21 +304,19 @@ def _plan_service(
     )
 
 
-def _due_by_use(script: Script, grid: DayGrid, start_s: float, gained_s: Grid) -> int:
-    """When the meter passes the next multiple; after the season at the season's own pace."""
-    every_s = SERVICE_EVERY_H[script.profile.device_class] * 3600
+def _passes_ms(script: Script, grid: DayGrid, start_s: float, gained_s: Grid, mark_s: float) -> int:
+    """When the meter passes the mark; after the season at the season's own pace."""
     total = start_s + np.cumsum(gained_s.ravel())
-    crossed = np.flatnonzero(total // every_s > start_s // every_s)
-    if len(crossed):
-        return int(grid.hour.ravel()[crossed[0]]) * HOUR + 50 * MINUTE
-    left_s = every_s - total[-1] % every_s
+    passed = np.flatnonzero(total >= mark_s)
+    if len(passed):
+        return int(grid.hour.ravel()[passed[0]]) * HOUR + 50 * MINUTE
     a_day_s = max(1.0, (total[-1] - start_s) / script.season.days)
-    return script.season.until_ms + int(left_s / a_day_s * DAY)
+    return script.season.until_ms + int((mark_s - total[-1]) / a_day_s * DAY)
 
 
-def _due_by_date(script: Script) -> int:
-    """The next anniversary of the day it came into service: the agreement's yearly service."""
-    begun_on, today = script.profile.in_service_on, to_at(script.season.from_ms).date()
+def _due_by_date(script: Script, begun_on: date) -> int:
+    """The next anniversary: the yearly service that the agreement asks for."""
+    today = to_at(script.season.from_ms).date()
     years = range(today.year, today.year + 2)
     coming = [_anniversary(begun_on, year) for year in years if year > begun_on.year]
     due_on = next((day for day in coming if day > today), date.max)

@@ -12,7 +12,7 @@ from prometheus_client.metrics_core import Metric
 import diagnostics.process
 import ingest.worker
 from api.rooms import Meters
-from fjarrkoll.cli import SERVER_ERROR, USAGE_ERROR
+from fjarrkoll.console import SERVER_ERROR, USAGE_ERROR
 from fjarrkoll.errors import explain
 from fjarrkoll.settings import PREFIX, Settings
 from storage.connection import ROLES

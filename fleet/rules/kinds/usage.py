@@ -99,7 +99,9 @@ class ByUse:
         served = np.array(_service_days(facts), dtype=np.int64)
         counts = self.by_meter & (np.searchsorted(served, days, side="right") == 0)
         total = np.where(counts, _reading(series, days), np.nan)
-        before = _reading(series, np.maximum(days - _OVERDUE_DAYS, series.day[0]))
+        begun_on = facts.device.in_service_on
+        first_day = max(int(series.day[0]), begun_on.toordinal() if begun_on else 0)
+        before = _reading(series, np.maximum(days - _OVERDUE_DAYS, first_day))
         is_swapped = use.swap_n_between(days - _OVERDUE_DAYS, days) > 0
         mark = np.floor(np.where(is_swapped, total, before) / self.every) * self.every
         return _Meter(total, np.maximum(total - mark, 0.0))
