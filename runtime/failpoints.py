@@ -21,6 +21,8 @@ NAMES: Final = frozenset(
         "ingest_before_app_ack",
         "diagnose_before_commit",
         "diagnose_after_commit",
+        "agenda_before_commit",
+        "agenda_after_commit",
         "outbox_before_publish",
         "outbox_after_publish",
     }

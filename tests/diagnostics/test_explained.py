@@ -92,9 +92,7 @@ def test_a_ticket_that_turns_out_to_be_explained_is_withdrawn_and_is_no_persons_
     assert [row[1:3] for row in world.tickets()] == [("bus", "void"), ("bus", "new")]
 
 
-def test_a_ticket_that_somebody_has_taken_is_kept_though_it_is_explained(
-    plain_world, report, noon
-):
+def test_a_ticket_that_somebody_has_taken_is_kept_though_it_is_explained(plain_world, report, noon):
     world = plain_world
     device_no = world.device()
     world.report(device_no, report(0.2, "raised", **LOST))

@@ -38,7 +38,9 @@ def test_urgent_is_proposed_by_what_the_person_cannot_do_without_the_device(worl
     assert proposals == [
         ("a", ["eating", "toilet"]), ("c", ["sole_mobility"]), ("d-no-loan", ["needs_unknown"]),
     ]  # fmt: skip
-    told = world.rows("SELECT payload -> 'urgent_because' FROM outbox ORDER BY payload ->> 'device'")
+    told = world.rows(
+        "SELECT payload -> 'urgent_because' FROM outbox ORDER BY payload ->> 'device'"
+    )
     assert [because for (because,) in told[:2]] == [["eating", "toilet"], []]
 
 

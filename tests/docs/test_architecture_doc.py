@@ -20,6 +20,7 @@ def _words(text: str) -> set[str]:
 def test_every_named_constraint_and_index_exists(conn: Connection) -> None:
     rows = conn.execute(
         "SELECT conname FROM pg_constraint UNION SELECT indexname FROM pg_indexes"
+        " UNION SELECT tgname FROM pg_trigger"
     ).fetchall()
     section = PAGE.split("## Invariants", 1)[1]
     enforced_by = " ".join(line.split("|")[2] for line in section.splitlines() if "|" in line)

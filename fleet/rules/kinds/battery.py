@@ -26,7 +26,6 @@ from fleet.rules.statistics import (
     RECENT_N,
     Crossing,
     Floats,
-    centre,
     counted,
     crossing,
     halves_slope,
@@ -45,13 +44,33 @@ DAY: Final = timedelta(days=1)
 _VOLTAGE: Final = "battery_voltage_v"
 _CHARGE: Final = "state_of_charge_pct"
 _ODOMETER: Final = "odometer_m"
+_DRIVE_TIME: Final = "drive_time_s"
 _CHARGES: Final = "charge_count"
 _DEEP: Final = "deep_discharge_count"
 _AMBIENT: Final = "ambient_temp_c"
 
 _LEAST_DROP_PCT: Final = 10.0
-_LEAST_DRIVE_M: Final = 300.0
+_LEAST_DRIVE: Final = {_ODOMETER: 300.0, _DRIVE_TIME: 300.0}
 """Below these a day's range is mostly rounding. Ours, without a source."""
+
+_GOOD_CHARGE_PCT: Final = 50.0
+"""Any battery is low near the end of its charge. Sag tells of wear above half of it. Ours."""
+
+_NOT_WORN: Final = 0.8
+"""A battery that has more than this of its best is not worn, however far its user drives: one that
+is too small is no end of life. IEEE 450 replaces at 80 % of the rated capacity."""
+
+_BEST_SHARE: Final = 4
+"""The best of a battery is the mean of this part of its fortnights, the best of them: a quarter.
+The single best of many is the luckiest. Ours."""
+
+_LIMIT_SD: Final = 0.03
+"""Standard deviation of where a battery ends, as a share of its best: what is driven and how
+differs from fortnight to fortnight. Ours; to be tuned on recorded fleets."""
+
+_BEND_SD: Final = 0.35
+"""Standard deviation of the slope to come, as a share of the one seen: wear is no straight line.
+Ours; to be tuned on recorded fleets."""
 
 _ROUGH_SLACK: Final = 1.5
 """How much steeper than its rough slope a line may fall before it is looked at. Ours."""
@@ -113,7 +132,7 @@ class BatteryEndOfLife:
 
     @property
     def needs(self) -> Needs:
-        metrics = (_VOLTAGE, _CHARGE, _ODOMETER, _CHARGES, _DEEP, _AMBIENT)
+        metrics = (_VOLTAGE, _CHARGE, _ODOMETER, _DRIVE_TIME, _CHARGES, _DEEP, _AMBIENT)
         return Needs(metrics=metrics, lookback_days=self.lookback // DAY, repairs=True)
 
     def evaluate(self, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
@@ -131,7 +150,8 @@ class _History:
     def __init__(self, condition: BatteryEndOfLife, rule: Rule, facts: Facts) -> None:
         self._condition = condition
         self._days = facts.days
-        self._distance = _distances(facts.days.get(_ODOMETER))
+        self.way = _ODOMETER if _ODOMETER in facts.days else _DRIVE_TIME
+        self._distance = _distances(facts.days.get(self.way))
         self._renewed_days = renewed_days(rule, facts)
         self._speaking: dict[int, list[str]] = {}
         self.window_d = condition.window // DAY
@@ -147,11 +167,10 @@ class _History:
         )
         drop = (charge.high - charge.low)[at_charge]
         driven = self._distance[1][at_drive]
-        told = (drop >= _LEAST_DROP_PCT) & (driven >= _LEAST_DRIVE_M)
+        told = (drop >= _LEAST_DROP_PCT) & (driven >= _LEAST_DRIVE[self.way])
         ranges = 100 * driven[told] / drop[told]
-        best_m = float(ranges.max(initial=0.0)) * self._condition.worn_share
-        usual_m = float(driven.max(initial=0.0)) * self._condition.reserve
-        return _Line("range", days[told], ranges, max(best_m, usual_m))
+        share = max(_NOT_WORN, self._condition.worn_share)
+        return _Line("range", days[told], ranges, float(ranges.max(initial=0.0)) * share)
 
     def _load_line(self) -> _Line | None:
         voltage = self._days.get(_VOLTAGE)
@@ -160,8 +179,10 @@ class _History:
         limit_v = self._condition.load_limit_v
         if self._distance is None:
             return _Line("load", voltage.day, voltage.low, limit_v)
-        driven = self._distance[0][self._distance[1] >= _LEAST_DRIVE_M]
-        loaded = np.isin(voltage.day, driven, assume_unique=True)
+        days = self._distance[0][self._distance[1] >= _LEAST_DRIVE[self.way]]
+        if (charge := self._days.get(_CHARGE)) is not None:
+            days = np.intersect1d(days, charge.day[charge.low >= _GOOD_CHARGE_PCT])
+        loaded = np.isin(voltage.day, days, assume_unique=True)
         return _Line("load", voltage.day[loaded], voltage.low[loaded], limit_v)
 
     def days_within(self, window: Window) -> list[int]:
@@ -221,11 +242,14 @@ class _History:
 
     def _judged(self, x: Floats, y: Floats, day: int, limit: _Limit, *, was_on: bool) -> _Said:
         """Judged upside down, as the line falls to its limit."""
-        if is_lately_above(-y, -limit.value):
-            return _Said(speaks=True, when=Crossing(0, 0, 0))
         line = theil_sen(x, -y, self._condition.confidence)
-        line = line._replace(middle_sd=math.hypot(line.middle_sd, limit.sd))
-        when = crossing(line, -limit.value, day, _REACH_D)
+        unsure = line._replace(
+            middle_sd=math.hypot(line.middle_sd, limit.sd),
+            slope_sd=math.hypot(line.slope_sd, _BEND_SD * line.slope),
+        )
+        when = crossing(unsure, -limit.value, day, _REACH_D)
+        if is_lately_above(-y, -limit.value):
+            return _Said(speaks=True, when=when._replace(best=0.0, earliest=0.0))
         horizon = self._condition.horizon / DAY
         is_coming = (
             line.is_rising and when.best <= min(horizon, day - x[0]) and goes_on(line, x, -y)
@@ -237,16 +261,21 @@ class _History:
     def _limit(self, line: _Line, start: int, end: int, day: int) -> _Limit:
         if line.name == "load":
             return _Limit(self._condition.load_limit_v, 0.0)
-        return max(self._worn(line.value[start:end]), self._needed(day))
+        best = self._best(line.value[start:end])
+        needed = self._needed(day)
+        if needed.value > _NOT_WORN * best:
+            needed = _Limit(_NOT_WORN * best, 0.0)
+        value = max(self._condition.worn_share * best, needed.value)
+        sd = needed.sd if value == needed.value else 0.0
+        return _Limit(value, math.hypot(sd, _LIMIT_SD * best))
 
-    def _worn(self, whole: Floats) -> _Limit:
-        """A share of the best fortnight of driving within the lookback."""
+    def _best(self, whole: Floats) -> float:
+        """What it has managed within the lookback: the mean of its best fortnights of driving."""
         block_n = max(1, len(whole) // _BLOCK_N)
         size = min(len(whole), _BLOCK_N)
         blocks = whole[len(whole) - block_n * size :].reshape(block_n, size)
-        best = int(np.partition(blocks, size // 2, axis=1)[:, size // 2].argmax())
-        middle, sd = centre(blocks[best])
-        return _Limit(self._condition.worn_share * middle, self._condition.worn_share * sd)
+        middles = np.sort(np.partition(blocks, size // 2, axis=1)[:, size // 2])
+        return float(middles[-max(1, block_n // _BEST_SHARE) :].mean())
 
     def _needed(self, day: int) -> _Limit:
         """What the user drives on most days, and the reserve."""
@@ -278,8 +307,7 @@ class _History:
             recent = median(line.value[first:end][-RECENT_N:])
             measures["range_m" if line.name == "range" else "load_v"] = recent
             if line.name == "range":
-                worn = self._worn(line.value[start:end]).value
-                measures["best_range_m"] = worn / self._condition.worn_share
+                measures["best_range_m"] = self._best(line.value[start:end])
                 measures["usual_daily_m"] = self._usual(day).value
                 measures["usual_needed_m"] = self._needed(day).value
                 measures["needed_range_m"] = self._limit(line, start, end, day).value
