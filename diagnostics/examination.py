@@ -111,7 +111,8 @@ class _Changes:
         concluded: Sequence[Finding],
         now: datetime,
     ) -> None:
-        result = reconcile_findings(old, concluded)
+        # Before they are compared: what is concluded again must not seem to have been known earlier.
+        result = reconcile_findings(old, [known_by(finding, now) for finding in concluded])
         before = {stored.finding_no: stored.finding for stored in old}
         self.kept += [(subject, stored) for stored in result.kept]
         self.updated += [
@@ -119,7 +120,7 @@ class _Changes:
             for stored in result.kept
             if not stored_findings.is_same(stored.finding, before[stored.finding_no])
         ]
-        self.added += [(subject, known_by(finding, now)) for finding in result.added]
+        self.added += [(subject, finding) for finding in result.added]
         self.gone += result.gone
 
 

@@ -16,10 +16,14 @@ from diagnostics.recovery import verify_repairs
 from diagnostics.writing import write_tickets
 from fleet.episodes import Episode, Stored, fold, reconcile
 from fleet.rules.engine import Rulebook
+from fleet.rules.facts import day_closes_at, day_starts_at, last_closed_day
 from fleet.rules.kinds.silence import next_check_at
 from storage import diagnosis, findings
 from storage.connection import Connection
 from storage.diagnosis import EpisodeChanges, FaultHistory, FaultKey, InboxRow
+
+SPREAD_S: Final = 7200
+"""Over how many seconds the looks at a closed day are spread; as in storage/sql/rollup.sql."""
 
 RECHECK_AFTER: Final = timedelta(minutes=10)
 """A silence timer is never set closer than this, so that no device is looked at all the time."""
@@ -82,6 +86,7 @@ def work_agenda(conn: Connection, book: Rulebook, now: datetime, limit: int) -> 
     written = write_tickets(conn, book, examined, now)
     verify_repairs(conn, book, examined.facts, now, written)
     findings.put_agenda(conn, _again(book, examined, now))
+    findings.put_agenda(conn, _when_their_day_closes(conn, due, now))
     return PassResult(
         taken_n=len(due),
         held_n=len(examined.held_until(now)),
@@ -113,6 +118,18 @@ def _again(
             at = max(soonest, now + RECHECK_AFTER)
             due[no] = (now, min(at, due[no][1]) if no in due else at)
     return due
+
+
+def _when_their_day_closes(
+    conn: Connection, device_nos: Iterable[int], now: datetime
+) -> dict[int, tuple[datetime, datetime]]:
+    """Devices with values of a day that goes on: this look took their mark and did not judge it."""
+    day = last_closed_day(now) + 1
+    starts_at, closes_at = day_starts_at(day), day_closes_at(day)
+    return {
+        no: (starts_at, closes_at + timedelta(seconds=no % SPREAD_S))
+        for no in findings.measured_since(conn, device_nos, starts_at)
+    }
 
 
 def _fold_and_save(

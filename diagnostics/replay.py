@@ -140,7 +140,7 @@ def would_be_tickets(
 
 
 class _Asking(NamedTuple):
-    """A finding and when it asks for a ticket; `settled`: by which ticket it was answered before."""
+    """A finding and when it asks for a ticket; `settled`: which ticket answered it before."""
 
     finding: Finding
     at: datetime

@@ -46,7 +46,18 @@ GRACE_AFTER: Final = timedelta(days=2)
 """A ticket that opens this long after the repair is still about it: the device was out of
 contact, or its day had not been judged."""
 TOO_LATE_TO_JUDGE: Final = timedelta(days=2)
-"""A cause that first shows this near to the end of the history is no miss."""
+"""A cause that first shows this near to the end of the history is not judged, found or missed."""
+
+_FORTNIGHT: Final = timedelta(days=14)
+SLOW_TO_SHOW: Final[Mapping[Kind, timedelta]] = {
+    "counting": timedelta(days=7),
+    "lasting_minor": timedelta(days=7),
+    "minor_recurring": _FORTNIGHT,
+    "dead_radio": _FORTNIGHT,
+    "dead_power": _FORTNIGHT,
+}
+"""The same for kinds of which the first sign says nothing: one count, one minor fault, one day
+without contact. A holiday is two weeks long."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,11 +253,18 @@ def _share(part: int, whole: int) -> float | None:
 
 
 def _judged(causes: Sequence[Cause], until: datetime) -> tuple[list[Cause], int, int]:
-    """The causes that must have a ticket; how many show too late, how many never."""
+    """The causes that must have a ticket; how many show too late, how many never.
+
+    What was repaired before any report of it came in has not shown: the device was out of contact.
+    """
     needed = [cause for cause in causes if cause.needs_person]
-    shown = [cause for cause in needed if cause.detectable_since is not None]
-    in_time = [c for c in shown if (c.detectable_since or until) <= until - TOO_LATE_TO_JUDGE]
+    shown = [c for c in needed if c.detectable_since and c.detectable_since <= (c.until or until)]
+    in_time = [c for c in shown if (c.detectable_since or until) <= until - _patience(c)]
     return in_time, len(shown) - len(in_time), len(needed) - len(shown)
+
+
+def _patience(cause: Cause) -> timedelta:
+    return SLOW_TO_SHOW.get(cause.kind, TOO_LATE_TO_JUDGE)
 
 
 class _Hits:

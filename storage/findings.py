@@ -333,6 +333,12 @@ def put_agenda(conn: Connection, due: Mapping[int, tuple[datetime, datetime]]) -
         )
 
 
+def measured_since(conn: Connection, device_nos: Iterable[int], since: datetime) -> list[int]:
+    """Of these devices, those with a value at `since` or later."""
+    parameters = {"devices": sorted(device_nos), "since_at": since}
+    return [row[0] for row in conn.execute(_SQL["measured_since"], parameters)]
+
+
 def agenda_depth(conn: Connection, now: datetime) -> int:
     """How many devices are due, counted up to `DEPTH_LIMIT`."""
     row = conn.execute(_SQL["agenda_depth"], {"now": now, "limit": DEPTH_LIMIT}).fetchone()

@@ -15,13 +15,14 @@ from firmware_sim.history.timeline import Season, after_working_days, daytime, t
 from firmware_sim.history.world import FleetTrouble, World
 from fleet.faults import FaultCode
 from fleet.wire.records import FaultState
-from fleet.words import Component, DeviceClass
+from fleet.words import Component, DeviceClass, Severity
 
 _WORKSHOP: Final = frozenset({DeviceClass.POWERED_WHEELCHAIR, DeviceClass.APAP})
 """Repaired in the workshop. All else is repaired, or swapped, where it stands."""
 NEEDS_PERSON: Final[frozenset[Kind]] = frozenset({
     "lasting", "lasting_minor", "flapping", "counting", "minor_recurring"})  # fmt: skip
 OWN_FAULTS: Final = NEEDS_PERSON | {"storm", "mended", "passing"}
+_BRAKES: Final = frozenset({Component.BRAKE, Component.LEFT_BRAKE, Component.RIGHT_BRAKE})
 _UNNOTICED: Final[frozenset[Kind]] = frozenset({"lasting_minor", "counting", "minor_recurring"})
 """The user hardly minds these: they are mended at a later visit, or for a ticket."""
 _CLEAR_OF: Final = 14 * DAY
@@ -252,8 +253,16 @@ def _add_passing(
 ) -> None:
     changes = tuple(_BRIEF[kind](code, since_ms, rng))
     until_ms = changes[-1].at_ms
-    if script.is_free(code.component, since_ms, until_ms):
-        script.planned.append(Planned(kind, code.component, since_ms, until_ms, False, changes))
+    if not script.is_free(code.component, since_ms, until_ms):
+        return
+    # When it comes nobody can tell that it will not come back, and the maker's table sends for a
+    # technician: where the user may come to harm, one look is right, and none is no loss.
+    is_welcome = kind == "passing" and (
+        code.severity is Severity.CRITICAL or code.component in _BRAKES
+    )
+    script.planned.append(
+        Planned(kind, code.component, since_ms, until_ms, False, changes, is_welcome=is_welcome)
+    )
 
 
 def _course(  # noqa: PLR0913, PLR0917 - a fault in all its circumstances

@@ -21,18 +21,26 @@ WHERE e.ended_at IS NULL OR e.ended_at >= wanted.from_at
 ORDER BY e.device_no, e.started_at, e.system, e.code;
 
 -- name: days
--- Metrics by local day, derived from the hours. The ordinal counts days from 0001-01-01 as 1.
-SELECT wanted.device_no, metric.name,
-    (r.hour AT TIME ZONE 'Europe/Stockholm')::date - date '0001-01-01' + 1 AS day,
-    sum(r.sample_n)::float8, min(r.min), max(r.max), sum(r.sum),
-    (array_agg(r.last ORDER BY r.hour DESC))[1]
+-- Metrics by local day, derived from the hours. The ordinal counts days from 0001-01-01 as 1. Each
+-- metric is read along its index in order of time, so that the last of a day needs no sort.
+SELECT wanted.device_no, told.name, r.day, r.sample_n, r.low, r.high, r.total, r.last
 FROM unnest(%(devices)s::int[], %(from_at)s::timestamptz[]) AS wanted (device_no, from_at)
-CROSS JOIN metric
-JOIN rollup_hour AS r ON r.device_no = wanted.device_no AND r.metric_no = metric.metric_no
-    AND r.hour >= wanted.from_at AND r.hour < %(until_at)s::timestamptz
-WHERE metric.name = ANY(%(metrics)s::text[])
-GROUP BY wanted.device_no, metric.name, day
-ORDER BY wanted.device_no, metric.name, day;
+CROSS JOIN (
+    SELECT metric_no, name FROM metric WHERE name = ANY(%(metrics)s::text[])
+) AS told
+CROSS JOIN LATERAL (
+    SELECT (hour AT TIME ZONE 'Europe/Stockholm')::date - date '0001-01-01' + 1 AS day,
+        sum(sample_n)::float8 AS sample_n, min(min) AS low, max(max) AS high, sum(sum) AS total,
+        (array_agg(last))[count(*)] AS last
+    FROM (
+        SELECT * FROM rollup_hour AS h
+        WHERE h.device_no = wanted.device_no AND h.metric_no = told.metric_no
+            AND h.hour >= wanted.from_at AND h.hour < %(until_at)s::timestamptz
+        ORDER BY h.hour
+    ) AS hours
+    GROUP BY 1
+) AS r
+ORDER BY wanted.device_no, told.name, r.day;
 
 -- name: samples
 -- Raw samples of the hours in which a value went beyond a bound; other hours are not read.
@@ -62,7 +70,8 @@ WHERE metric.name = ANY(%(metrics)s::text[])
 ORDER BY suspicious.device_no, metric.name, s.at, s.value;
 
 -- name: repairs
--- Tickets of these devices that people solved since a time, with the codes they were about.
+-- Tickets of these devices that people solved since a time, with the codes they were about; also
+-- those that were opened again, since the repair did not hold.
 SELECT t.device_no, t.ticket_no, t.cause, solved.at,
     coalesce(array_agg(DISTINCT e.system || '/' || e.code) FILTER (WHERE e.system IS NOT NULL),
         '{}')
@@ -73,7 +82,7 @@ JOIN LATERAL (
 ) AS solved ON solved.at >= %(since_at)s::timestamptz
 LEFT JOIN ticket_episode AS link ON link.ticket_no = t.ticket_no
 LEFT JOIN episode AS e USING (episode_no)
-WHERE t.device_no = ANY(%(devices)s::int[]) AND t.state IN ('solved', 'verified', 'closed')
+WHERE t.device_no = ANY(%(devices)s::int[]) AND t.state <> 'void'
 GROUP BY t.device_no, t.ticket_no, t.cause, solved.at
 ORDER BY t.device_no, solved.at, t.ticket_no;
 

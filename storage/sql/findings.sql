@@ -114,7 +114,7 @@ SELECT DISTINCT ON (link.finding_no) link.finding_no, ticket.state, ticket.state
 FROM ticket_finding AS link JOIN ticket USING (ticket_no)
 WHERE link.finding_no = ANY(%(findings)s::bigint[])
     AND NOT ticket.is_withdrawn
-    AND (ticket.device_no IS NOT NULL OR ticket.order_kind <> 'supplier')
+    AND (ticket.device_no IS NOT NULL OR ticket.subject NOT LIKE 'model:%%')
     AND ticket.state IN ('verified', 'closed', 'void')
 ORDER BY link.finding_no, ticket.state_at DESC, ticket.ticket_no DESC;
 
@@ -124,7 +124,7 @@ ORDER BY link.finding_no, ticket.state_at DESC, ticket.ticket_no DESC;
 SELECT link.finding_no, ticket.ticket_no
 FROM ticket_finding AS link JOIN ticket USING (ticket_no)
 WHERE link.finding_no = ANY(%(findings)s::bigint[]) AND ticket.device_no IS NULL
-    AND ticket.order_kind <> 'supplier' AND ticket.state NOT IN ('verified', 'closed', 'void');
+    AND ticket.subject NOT LIKE 'model:%%' AND ticket.state NOT IN ('verified', 'closed', 'void');
 
 -- name: link_findings
 -- New evidence of tickets.
@@ -139,12 +139,17 @@ USING unnest(%(tickets)s::bigint[], %(findings)s::bigint[]) AS gone (ticket_no, 
 WHERE link.ticket_no = gone.ticket_no AND link.finding_no = gone.finding_no;
 
 -- name: same_about
--- How many devices of a tenant show the same thing that began within an hour of a time.
+-- How many devices of a tenant show the same thing that began within an hour of a time. What an
+-- incident that ended has given free is looked at by itself and makes no storm again.
 SELECT t.nth, count(DISTINCT f.device_no)
 FROM unnest(%(tenants)s::int[], %(abouts)s::text[], %(at)s::timestamptz[])
     WITH ORDINALITY AS t (tenant_no, about, at, nth)
 JOIN finding AS f ON f.tenant_no = t.tenant_no AND f.about = t.about AND f.need = 'ticket'
     AND f.started_at BETWEEN t.at - %(within)s::interval AND t.at + %(within)s::interval
+    AND NOT EXISTS (SELECT FROM ticket_finding AS link JOIN ticket USING (ticket_no)
+        WHERE link.finding_no = f.finding_no AND ticket.device_no IS NULL
+            AND ticket.subject LIKE 'storm:%%' AND ticket.is_active
+            AND ticket.state IN ('verified', 'closed', 'void'))
 GROUP BY t.nth;
 
 -- name: members_of
@@ -158,7 +163,11 @@ WHERE link.ticket_no = %(ticket_no)s AND f.device_no IS NOT NULL;
 SELECT f.finding_no, f.device_no FROM finding AS f
 WHERE f.tenant_no = %(tenant_no)s AND f.about = %(about)s AND f.need = 'ticket'
     AND f.device_no IS NOT NULL
-    AND f.started_at BETWEEN %(from_at)s::timestamptz AND %(until_at)s::timestamptz;
+    AND f.started_at BETWEEN %(from_at)s::timestamptz AND %(until_at)s::timestamptz
+    AND NOT EXISTS (SELECT FROM ticket_finding AS link JOIN ticket USING (ticket_no)
+        WHERE link.finding_no = f.finding_no AND ticket.device_no IS NULL
+            AND ticket.subject LIKE 'storm:%%' AND ticket.is_active
+            AND ticket.state IN ('verified', 'closed', 'void'));
 
 -- name: singles_of
 -- Untouched tickets of single devices that rest only on these findings: a storm takes them over.
@@ -190,6 +199,11 @@ ON CONFLICT (device_no) DO UPDATE
         due_at = least(agenda.due_at, EXCLUDED.due_at)
     WHERE EXCLUDED.from_at < agenda.from_at OR EXCLUDED.due_at < agenda.due_at;
 
+-- name: measured_since
+-- Devices whose day goes on: they have a value of it, and it is judged when it closes.
+SELECT DISTINCT device_no FROM latest
+WHERE device_no = ANY(%(devices)s::int[]) AND at >= %(since_at)s::timestamptz;
+
 -- name: agenda_depth
 -- How many devices are due, counted up to a limit.
 SELECT count(*) FROM (
@@ -200,7 +214,7 @@ SELECT count(*) FROM (
 -- A group's ticket has ended: its devices are looked at one by one again.
 WITH ended AS (
     UPDATE ticket SET released_at = %(now)s::timestamptz
-    WHERE device_no IS NULL AND order_kind <> 'supplier' AND released_at IS NULL
+    WHERE device_no IS NULL AND subject NOT LIKE 'model:%%' AND released_at IS NULL
         AND state IN ('verified', 'closed', 'void')
     RETURNING ticket_no
 )

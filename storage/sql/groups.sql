@@ -45,7 +45,7 @@ WHERE device_no = ANY(%(devices)s::int[]) AND about = 'contact' AND ended_at IS 
 -- name: over_groups
 -- Untouched group tickets that hold devices, all of which are well again.
 SELECT ticket.ticket_no FROM ticket
-WHERE ticket.device_no IS NULL AND ticket.order_kind <> 'supplier' AND ticket.state = 'new'
+WHERE ticket.device_no IS NULL AND ticket.subject NOT LIKE 'model:%%' AND ticket.state = 'new'
     AND EXISTS (SELECT FROM ticket_finding AS link WHERE link.ticket_no = ticket.ticket_no)
     AND NOT EXISTS (SELECT FROM ticket_finding AS link JOIN finding AS f USING (finding_no)
         WHERE link.ticket_no = ticket.ticket_no AND f.device_no IS NOT NULL

@@ -62,9 +62,9 @@ def test_hours_that_change_nothing_make_a_look_that_changes_nothing(plain_world)
 
 def test_service_is_due_by_use(world):
     device_no = world.device("apap-1", "apap")
-    used_s = [(100 + 8 * n) * 3600.0 for n in range(360)]
-    first = TODAY - len(used_s) + 1
-    world.measure(device_no, "blower_time_s", by_day(first, used_s))
+    every_s = shipped_rules()["service-by-blower-hours"][0].condition.every
+    used_s = [every_s + (8 * n - 400) * 3600 for n in range(40)]
+    world.measure(device_no, "blower_time_s", by_day(TODAY - 39, used_s))
     world.live(looked_at(TODAY))
     assert [row[1:] for row in _kinds(world)] == [("service", "FU", "new")]
 
@@ -141,6 +141,7 @@ def care_rule(plain_world):
     """A rule that looks at a patient's value: it asks care, never a technician."""
     body = shipped_rules()["apap-leak-rising"][1]
     body = body.replace('id = "apap-leak-rising"', 'id = "ahi-high"\ncare = true')
+    body = body.replace('order = "FU"\n', "")
     body = body.replace("mask_leak_p95_l_min", "ahi_per_h")
     body = body.replace('above = "24 l/min"', 'above = "15 /h"')
     with connect(plain_world.url) as conn:

@@ -170,3 +170,27 @@ def test_a_storm_of_thousands_is_one_incident(plain_world, report, noon, capsys)
         print(f"\na storm of {count} devices: {took_s:.1f} s in passes of 500")
     assert _incidents(world) == [(f"storm:vr2/{FAULT}", "new", count)]
     assert _singles(world) == {}
+
+
+def test_a_storm_that_comes_back_after_all_had_recovered_is_one_incident_again(
+    storm, report, noon
+):
+    devices = [row[0] for row in storm.rows("SELECT device_no FROM device ORDER BY 1")]
+    _fail(storm, report, devices[10:], minute=130, state="cleared", spread=1)
+    storm.diagnose(noon + 2.5 * HOUR)
+    storm.look(noon + 2.5 * HOUR)
+    _fail(storm, report, devices, minute=135, spread=1)
+    storm.diagnose(noon + 3 * HOUR)
+    assert [row[1] for row in _incidents(storm)] == ["void", "new"]
+    assert _singles(storm) == {}
+
+
+def test_an_incident_that_a_person_hands_to_the_supplier_still_holds_its_devices(storm, noon):
+    number = storm.value("SELECT ticket_no FROM ticket")
+    storm.act(number, "reorder", noon + 2 * HOUR, new_kind="supplier", why="programfel")
+    storm.look(noon + 3 * HOUR)
+    assert (_singles(storm), len(_incidents(storm))) == ({}, 2)
+    storm.act(number + 1, "solve", noon + 4 * HOUR, outcome="solved_remotely", minutes=5)
+    storm.act(number + 1, "close", noon + 5 * HOUR, why="klart")
+    storm.look(noon + 6 * HOUR)
+    assert _singles(storm) == {"new": 15}, "and gives them free when it ends"

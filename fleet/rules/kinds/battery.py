@@ -36,6 +36,7 @@ from fleet.rules.statistics import (
     quantity,
     rises,
     theil_sen,
+    two_sided,
 )
 
 Days = NDArray[np.int64]
@@ -56,7 +57,7 @@ _LEAST_DRIVE: Final = {_ODOMETER: 300.0, _DRIVE_TIME: 300.0}
 _GOOD_CHARGE_PCT: Final = 50.0
 """Any battery is low near the end of its charge. Sag tells of wear above half of it. Ours."""
 
-_NOT_WORN: Final = 0.8
+_NOT_WORN: Final = 0.77
 """A battery that has more than this of its best is not worn, however far its user drives: one that
 is too small is no end of life. IEEE 450 replaces at 80 % of the rated capacity."""
 
@@ -67,6 +68,10 @@ The single best of many is the luckiest. Ours."""
 _LIMIT_SD: Final = 0.03
 """Standard deviation of where a battery ends, as a share of its best: what is driven and how
 differs from fortnight to fortnight. Ours; to be tuned on recorded fleets."""
+
+_LEVEL_DOUBT: Final = 1.0
+"""Standard deviations by which the line must be past its limit: fewer than of a slope, since no
+sound battery comes near the limit by chance. Ours; to be tuned on recorded fleets."""
 
 _BEND_SD: Final = 0.35
 """Standard deviation of the slope to come, as a share of the one seen: wear is no straight line.
@@ -81,11 +86,9 @@ _LET_GO: Final = 1.5
 _COLD_C: Final = 8.0
 _CHILL_WEIGHT: Final = 0.7
 
-_WEIGHTS: Final = {"range": 0.7, "load": 0.55, "deep": 0.3, "charges": 0.2}
-"""How much each sign alone is believed; together by noisy-or. Ours, without a source."""
-
-_ALONE: Final = 0.85
-"""What is left of the confidence when the other line has data and says nothing. Ours."""
+_WEIGHTS: Final = {"load": 0.5, "deep": 0.1, "charges": 0.1}
+"""How much each sign is believed beside range, which is believed as much as its interval; together
+by noisy-or. Ours, without a source; to be tuned on recorded fleets."""
 
 
 class _Limit(NamedTuple):
@@ -96,12 +99,25 @@ class _Limit(NamedTuple):
 
 
 class _Line(NamedTuple):
-    """One line of evidence by day, the higher the better. No limit is above `ceiling`."""
+    """One line of evidence by day, the higher the better. No limit is above `ceiling`.
+
+    `drop` and `driven` are what a range comes from, in percent and in the unit of the distance.
+    """
 
     name: str
     day: Days
     value: Floats
     ceiling: float
+    drop: Floats | None = None
+    driven: Floats | None = None
+
+    def values(self, start: int, end: int) -> Floats:
+        """The values of these days; a range is freed from what standing costs in these days."""
+        if self.drop is None or self.driven is None:
+            return self.value[start:end]
+        drop, driven = self.drop[start:end], self.driven[start:end]
+        ranges: Floats = 100 * (driven + _standing(drop, driven)) / drop
+        return ranges
 
 
 class _Said(NamedTuple):
@@ -170,7 +186,10 @@ class _History:
         told = (drop >= _LEAST_DROP_PCT) & (driven >= _LEAST_DRIVE[self.way])
         ranges = 100 * driven[told] / drop[told]
         share = max(_NOT_WORN, self._condition.worn_share)
-        return _Line("range", days[told], ranges, float(ranges.max(initial=0.0)) * share)
+        drop, driven = drop[told], driven[told]
+        # Standing at most doubles a range.
+        ceiling = 2 * float(ranges.max(initial=0.0)) * share
+        return _Line("range", days[told], ranges, ceiling, drop, driven)
 
     def _load_line(self) -> _Line | None:
         voltage = self._days.get(_VOLTAGE)
@@ -198,7 +217,8 @@ class _History:
         asked = {line.name: self._ask(line, day, was_on=was_on) for line in self._lines}
         said = {name: one for name, one in asked.items() if one is not None}
         names = [name for name, one in said.items() if one.speaks]
-        if not names:
+        # Sag depends on how hard it is driven; range tells more, so sag alone does for want of it.
+        if not names or (names == ["load"] and self._tells_range(day, was_on=was_on)):
             return None
         self._speaking[day] = names
         return Verdict(UNSAID, 0.0, measures=tuple(_interval(said).items()))
@@ -212,15 +232,37 @@ class _History:
     def _ask(self, line: _Line, day: int, *, was_on: bool) -> _Said | None:
         """What the line says; None without enough days, or where it is clear of its limit."""
         start, first, end = self._ends(line, day)
-        if end - first < (RECENT_N if was_on else self._condition.min_days):
+        if not self._has_enough(first, end, was_on=was_on):
             return None
         x = line.day[first:end].astype(np.float64)
-        y = line.value[first:end]
+        whole = line.values(start, end)
+        y = whole[first - start :]
         worst = self._worst(x, y, was_on=was_on)
         if worst > line.ceiling:
             return None
-        limit = self._limit(line, start, end, day)
-        return None if worst > limit.value else self._judged(x, y, day, limit, was_on=was_on)
+        limit = self._limit(line, whole, day)
+        if worst > limit.value:
+            return None
+        said = self._judged(x, y, day, limit, was_on=was_on)
+        return self._no_slower(said, whole, day - int(line.day[start]), limit)
+
+    def _no_slower(self, said: _Said, whole: Floats, day_n: int, limit: _Limit) -> _Said:
+        """Wear only speeds up: at the latest it ends at the pace it has had since its best."""
+        lost = self._best(whole) - median(whole[-2 * RECENT_N :])
+        if limit.sd == 0 or lost <= 0 or day_n < self._condition.window // DAY:
+            return said
+        ahead = max(0.0, median(whole[-2 * RECENT_N :]) - limit.value)
+        slowest = (ahead + two_sided(self._condition.confidence) * limit.sd) * day_n / lost
+        best, earliest, latest = said.when
+        latest = min(latest, max(earliest, round(slowest)))
+        return said._replace(when=Crossing(min(best, latest), min(earliest, latest), latest))
+
+    def _tells_range(self, day: int, *, was_on: bool) -> bool:
+        line = next((line for line in self._lines if line.name == "range"), None)
+        return line is not None and self._has_enough(*self._ends(line, day)[1:], was_on=was_on)
+
+    def _has_enough(self, first: int, end: int, *, was_on: bool) -> bool:
+        return end - first >= (RECENT_N if was_on else self._condition.min_days)
 
     def _ends(self, line: _Line, day: int) -> tuple[int, int, int]:
         """Where in the line the lookback begins, the window begins, and both end."""
@@ -256,12 +298,13 @@ class _History:
         )
         is_near = when.best <= horizon * _LET_GO or not line.is_below(-limit.value, day)
         stays = was_on and is_near
-        return _Said(is_coming or stays or line.is_above(-limit.value, day), when)
+        is_there = line.at(day) + limit.value > _LEVEL_DOUBT * line.sd_at(day)
+        return _Said(is_coming or stays or is_there, when)
 
-    def _limit(self, line: _Line, start: int, end: int, day: int) -> _Limit:
+    def _limit(self, line: _Line, whole: Floats, day: int) -> _Limit:
         if line.name == "load":
             return _Limit(self._condition.load_limit_v, 0.0)
-        best = self._best(line.value[start:end])
+        best = self._best(whole)
         needed = self._needed(day)
         if needed.value > _NOT_WORN * best:
             needed = _Limit(_NOT_WORN * best, 0.0)
@@ -304,13 +347,14 @@ class _History:
             start, first, end = self._ends(line, day)
             if first == end:
                 continue
-            recent = median(line.value[first:end][-RECENT_N:])
+            whole = line.values(start, end)
+            recent = median(whole[first - start :][-RECENT_N:])
             measures["range_m" if line.name == "range" else "load_v"] = recent
             if line.name == "range":
-                measures["best_range_m"] = self._best(line.value[start:end])
+                measures["best_range_m"] = self._best(whole)
                 measures["usual_daily_m"] = self._usual(day).value
                 measures["usual_needed_m"] = self._needed(day).value
-                measures["needed_range_m"] = self._limit(line, start, end, day).value
+                measures["needed_range_m"] = self._limit(line, whole, day).value
         self._add_counts(day, measures)
         return measures
 
@@ -336,9 +380,27 @@ class _History:
             signs.append("deep")
         if measures.get("charges_30d_n", 0) >= 1.3 * measures.get("charges_30d_before_n", math.inf):
             signs.append("charges")
-        doubt = math.prod(1 - _WEIGHTS[sign] for sign in signs)
-        alone = _ALONE if len(self._lines) > len(names) else 1.0
-        return round((1 - doubt) * alone, 3)
+        weights = _WEIGHTS | {"range": self._condition.confidence}
+        if "range" in names and "load" in names:
+            signs.remove("load")  # the date is that of the range, whatever the voltage says
+        return round(1 - math.prod(1 - weights[sign] for sign in signs), 3)
+
+
+def _standing(drop: Floats, driven: Floats) -> float:
+    """How far could be driven with what a day of standing switched on costs.
+
+    Where the straight line through drop over distance meets a day without driving. Without it, a
+    week at home would look like a worn battery.
+    """
+    if len(drop) < 2 * RECENT_N:
+        return 0.0
+    order = np.argsort(driven, kind="stable")
+    x, y = driven[order], drop[order]
+    half = len(x) // 2
+    run = x[half:] - x[: len(x) - half]
+    if not (run > 0).all() or (slope := median((y[half:] - y[: len(y) - half]) / run)) <= 0:
+        return 0.0
+    return min(max(0.0, median(y - slope * x) / slope), median(x))
 
 
 def _distances(odometer: DaySeries | None) -> tuple[Days, Floats] | None:
@@ -358,12 +420,13 @@ def _risen(series: DaySeries | None, after_day: int, day: int) -> float | None:
 
 
 def _interval(said: Mapping[str, _Said]) -> dict[str, float]:
-    """From the earliest to the latest at which the first of the lines ends: one is enough."""
-    speaking = [one.when for one in said.values() if one.speaks]
+    """When the line ends that tells most: range before load."""
+    speaking = {name: one.when for name, one in said.items() if one.speaks}
+    when = speaking.get("range") or speaking["load"]
     return {
-        "earliest_d": min(when.earliest for when in speaking),
-        "best_d": min(when.best for when in speaking),
-        "latest_d": min(float(_REACH_D), *(when.latest for when in speaking)),
+        "earliest_d": min(float(_REACH_D), when.earliest),
+        "best_d": min(float(_REACH_D), when.best),
+        "latest_d": min(float(_REACH_D), when.latest),
     }
 
 

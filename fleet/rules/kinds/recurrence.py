@@ -67,8 +67,9 @@ class _Stretch(NamedTuple):
 class FaultDays:
     """Faults on at least `days` of any `within` local days in a row, at most one a day counted.
 
-    A day counts by the episodes that began on it, outside the workshop. Whether it holds on a
-    day is decided by that whole day and those before it, never by later ones.
+    A day counts by the episodes that began on it, outside the workshop, and by those that began
+    before and were reported on it or later. Whether it holds on a day is decided by that whole
+    day and those before it; a later report of a fault that never went says that it was there.
     """
 
     selection: Selection
@@ -92,20 +93,17 @@ class FaultDays:
         )
 
     def _stretches(self, items: Sequence[CodedEpisode], now: datetime) -> Iterator[_Stretch]:
-        by_day: dict[int, list[CodedEpisode]] = {}
-        for item in items:
-            by_day.setdefault(day_of(item.episode.started_at), []).append(item)
+        by_day = _by_day(items)
         for first, end in _runs(self._holding(sorted(by_day))):
             seen = [day for day in by_day if first - self.within_days < day < end]
             deciding = [day for day in seen if day <= first]
-            heard = sorted(
-                min(item.episode.first_received_at for item in by_day[day]) for day in deciding
-            )
+            heard = sorted(min(_known_on(day, item) for item in by_day[day]) for day in deciding)
+            evidence = {id(item): item for day in sorted(seen) for item in by_day[day]}
             yield _Stretch(
-                started_at=by_day[first][0].episode.started_at,
+                started_at=max(by_day[first][0].episode.started_at, day_starts_at(first)),
                 ended_at=day_starts_at(end) if day_closes_at(end) <= now else None,
                 known_at=heard[self.days - 1],
-                evidence=[item for day in sorted(seen) for item in by_day[day]],
+                evidence=sorted(evidence.values(), key=in_time),
                 measure="day_count",
                 counted=float(len(seen)),
             )
@@ -130,6 +128,21 @@ class FaultDays:
                 f"faults on {days_n.en}, limit {self.days} in {within.en}",
             ),
         )
+
+
+def _by_day(items: Iterable[CodedEpisode]) -> dict[int, list[CodedEpisode]]:
+    """The episodes of each day from their first report to their last, those that began first."""
+    by_day: dict[int, list[CodedEpisode]] = {}
+    for item in items:
+        last_day = day_of(item.episode.last_at)
+        for day in range(day_of(item.episode.started_at), last_day + 1):
+            by_day.setdefault(day, []).append(item)
+    return by_day
+
+
+def _known_on(day: int, item: CodedEpisode) -> datetime:
+    """When it was known of at the earliest that it was there on this day."""
+    return max(item.episode.first_received_at, day_starts_at(day))
 
 
 def _runs(spans: Iterable[tuple[int, int]]) -> Iterator[tuple[int, int]]:
