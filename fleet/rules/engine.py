@@ -11,6 +11,7 @@ from fleet.rules.facts import Facts, Span, day_of, last_closed_day
 from fleet.rules.findings import Finding, Need
 from fleet.rules.inhibition import Inhibition, explained_by
 from fleet.rules.rule import Needs, Rule, Window
+from fleet.words import Severity
 
 LONGEST: Final = timedelta(days=400)
 """No window reaches further back: a condition that holds for longer is cut there."""
@@ -109,12 +110,16 @@ def _settled(finding: Finding, facts: Facts, explained: Mapping[int, int]) -> Fi
 
 
 def _explained(finding: Finding, facts: Facts, explained: Mapping[int, int]) -> Need:
-    """Explained; but while it outlives its cause it is held, since it may outlast it."""
+    """Explained; but while it may yet outlast its cause it is held, and looked at again.
+
+    So is a critical fault from the first: it is put off for a time and no longer.
+    """
     causes = {explained[item.episode_no] for item in finding.episodes}
     is_cause_over = all(
         item.episode.ended_at is not None for item in facts.episodes if item.episode_no in causes
     )
-    return Need.HELD if finding.is_open and is_cause_over else Need.EXPLAINED
+    may_outlast = is_cause_over or finding.severity is Severity.CRITICAL
+    return Need.HELD if finding.is_open and may_outlast else Need.EXPLAINED
 
 
 def _silences(span: Span, finding: Finding) -> bool:

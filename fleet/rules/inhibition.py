@@ -36,6 +36,7 @@ class Inhibition:
         outlasts: a child that is still there this long after its cause is a fault of its own.
         credible: a cause explains nothing that starts this long after it was last reported: many
             controllers never say that a fault is over.
+        at_most: no longer is a child put off, whatever its cause does.
     """
 
     id: str
@@ -49,6 +50,7 @@ class Inhibition:
     tail: timedelta = timedelta(seconds=60)
     outlasts: timedelta = timedelta(minutes=10)
     credible: timedelta = timedelta(hours=24)
+    at_most: timedelta = timedelta(hours=24)
 
     def is_parent(self, fault: FaultCode) -> bool:
         return (
@@ -73,11 +75,13 @@ class Inhibition:
             starts_until = min(starts_until, parent.ended_at + self.tail)
         if not starts_from <= child.started_at <= starts_until:
             return False
-        return parent.ended_at is None or not self._outlasts(parent.ended_at, child, now)
-
-    def _outlasts(self, parent_ended_at: datetime, child: Episode, now: datetime | None) -> bool:
         until_at = child.ended_at or now
-        return until_at is None or until_at > parent_ended_at + self.outlasts
+        return until_at is not None and until_at <= self._put_off_until(parent, child)
+
+    def _put_off_until(self, parent: Episode, child: Episode) -> datetime:
+        """A child that is there for longer is a fault of its own."""
+        longest = child.started_at + self.at_most
+        return longest if parent.ended_at is None else min(longest, parent.ended_at + self.outlasts)
 
 
 def explained_by(
@@ -174,7 +178,7 @@ def _leads_to(first: Inhibition, second: Inhibition) -> bool:
     return any(first.is_child(fault) and second.is_parent(fault) for fault in load_catalogue())
 
 
-_TIMES: Final = ("lead", "tail", "outlasts", "credible")
+_TIMES: Final = ("lead", "tail", "outlasts", "credible", "at_most")
 _KEYS: Final = {
     "id",
     "why_sv",

@@ -30,6 +30,7 @@ def _fail(world, report, devices, minute=0.0, state="raised", spread=40.0):
 def _incidents(world):
     return world.rows(
         "SELECT subject, state, (detail ->> 'device_n')::int FROM ticket WHERE device_no IS NULL"
+        " ORDER BY ticket_no"
     )
 
 

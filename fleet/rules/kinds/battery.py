@@ -65,7 +65,7 @@ _BEST_SHARE: Final = 4
 """The best of a battery is the mean of this part of its fortnights, the best of them: a quarter.
 The single best of many is the luckiest. Ours."""
 
-_LIMIT_SD: Final = 0.03
+_LIMIT_SD: Final = 0.02
 """Standard deviation of where a battery ends, as a share of its best: what is driven and how
 differs from fortnight to fortnight. Ours; to be tuned on recorded fleets."""
 
