@@ -420,7 +420,7 @@ def _contact_first(members: Sequence[Member], lang: Lang) -> str:
         (member for member in members if member.needs),
         key=lambda member: (-len(member.needs), member.device.device_id),
     )
-    lines = [f"– {member.device.device_id}" for member in needing[:_BASIC_NEEDS_LISTED]]
+    lines = [f"– {member.device.mark}" for member in needing[:_BASIC_NEEDS_LISTED]]
     if len(needing) > _BASIC_NEEDS_LISTED:
         rest = _number(len(needing) - _BASIC_NEEDS_LISTED, lang)
         lines.append(f"– {rest} till" if lang == "sv" else f"– {rest} more")

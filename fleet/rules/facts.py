@@ -111,6 +111,12 @@ class DeviceProfile:
     network: str | None = None
     gateway: str | None = None
     in_service_on: date | None = None
+    individual_no: str | None = None
+
+    @property
+    def mark(self) -> str:
+        """What people know it by: the number on it, else its id."""
+        return self.individual_no or self.device_id
 
 
 class Repair(NamedTuple):

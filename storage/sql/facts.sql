@@ -2,7 +2,7 @@
 -- Who these devices are.
 SELECT device.device_no, device.id, device.tenant_no, tenant.id, model.device_class,
     device.model_id, device_state.fw, device.batch, centre.id, device.area, device.network,
-    gateway.id, device.in_service_on
+    gateway.id, device.in_service_on, device.individual_no
 FROM unnest(%(devices)s::int[]) AS wanted (device_no)
 JOIN device USING (device_no)
 JOIN tenant USING (tenant_no)
