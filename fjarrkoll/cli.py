@@ -10,14 +10,14 @@ import json
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 import structlog
 import typer
 from pydantic import SecretStr
 
-from fjarrkoll.commands import lending, rules, sla, ticket
 from fjarrkoll.console import AsJson, begin, fail, show
 from fjarrkoll.settings import (
     Settings,
@@ -44,11 +44,22 @@ app.add_typer(database, name="db")
 app.add_typer(device, name="device")
 app.add_typer(catalogue, name="catalog")
 app.add_typer(ledger, name="ledger")
-app.add_typer(rules.app, name="rules")
-app.add_typer(ticket.app, name="ticket")
-app.add_typer(sla.app, name="sla")
-app.add_typer(lending.loan_app, name="loan")
-device.add_typer(lending.device_app)
+
+PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim"})
+"""Commands that run for long. They start without what only people's commands need."""
+
+
+@cache
+def whole_app() -> typer.Typer:
+    """All commands, those of people's work among them."""
+    from fjarrkoll.commands import lending, rules, sla, ticket  # noqa: PLC0415 - see PROCESSES
+
+    app.add_typer(rules.app, name="rules")
+    app.add_typer(ticket.app, name="ticket")
+    app.add_typer(sla.app, name="sla")
+    app.add_typer(lending.loan_app, name="loan")
+    device.add_typer(lending.device_app)
+    return app
 
 
 def main() -> None:
@@ -56,7 +67,8 @@ def main() -> None:
     from fjarrkoll.errors import explain  # noqa: PLC0415 - imports every room
 
     try:
-        app(standalone_mode=True)
+        is_process = len(sys.argv) > 1 and sys.argv[1] in PROCESSES
+        (app if is_process else whole_app())(standalone_mode=True)
     except KeyboardInterrupt:
         sys.exit(130)
     except Exception as exc:

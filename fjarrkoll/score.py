@@ -298,7 +298,7 @@ def _single(number: int, ticket: WouldBe) -> ScoredTicket:
 
 
 _ONE_INCIDENT: Final = timedelta(days=2)
-"""Singles of one group that would open further apart belong to two incidents."""
+"""Singles of one group that began further apart belong to two incidents."""
 
 
 def _incidents(tickets: Sequence[WouldBe]) -> Iterator[ScoredTicket]:
@@ -307,7 +307,7 @@ def _incidents(tickets: Sequence[WouldBe]) -> Iterator[ScoredTicket]:
         if ticket.incident is not None:
             groups[ticket.incident].append(ticket)
     for subject, members in sorted(groups.items()):
-        members.sort(key=lambda ticket: ticket.opened_at)
+        members.sort(key=_began)
         for number, part in enumerate(_close_together(members)):
             yield _incident(f"{subject}#{number}", part)
 
@@ -315,12 +315,18 @@ def _incidents(tickets: Sequence[WouldBe]) -> Iterator[ScoredTicket]:
 def _close_together(members: Sequence[WouldBe]) -> Iterator[list[WouldBe]]:
     part: list[WouldBe] = []
     for ticket in members:
-        if part and ticket.opened_at - part[-1].opened_at > _ONE_INCIDENT:
+        if part and _began(ticket) - _began(part[-1]) > _ONE_INCIDENT:
             yield part
             part = []
         part.append(ticket)
     if part:
         yield part
+
+
+def _began(ticket: WouldBe) -> datetime:
+    """A device of a storm that was out of reach joins its incident when it is heard again."""
+    lead = ticket.findings[0]
+    return lead.started_at if lead.episodes else ticket.opened_at
 
 
 def _incident(name: str, members: Sequence[WouldBe]) -> ScoredTicket:
@@ -330,7 +336,7 @@ def _incident(name: str, members: Sequence[WouldBe]) -> ScoredTicket:
         about=frozenset().union(*(_about(ticket) for ticket in members)),
         order_kind="support",
         rule_ids=frozenset(f.rule_id for ticket in members for f in ticket.findings),
-        opened_at=members[0].opened_at,
+        opened_at=min(ticket.opened_at for ticket in members),
         members=frozenset(ticket.device.device_id for ticket in members),
     )
 

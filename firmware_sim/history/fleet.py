@@ -13,13 +13,18 @@ from firmware_sim.history.shapes import Cause, DeviceHistory, Profile
 from firmware_sim.history.timeline import Season, to_at, to_ms
 from firmware_sim.history.world import CarrierOutage, FleetTrouble, World, build_world
 from firmware_sim.plan import PlannedDevice, fleet_plan
+from fleet.rules.statistics import hypergeometric_tail
 from fleet.words import Component
 
 DEFAULT_FROM: Final = datetime(2025, 9, 1, tzinfo=UTC)
 """Autumn: it grows colder, and the clocks go back on a Sunday of it."""
 DEFAULT_DAYS: Final = 90
 SINGLES_THAT_TELL: Final = 4
-"""A lot or version is known to be bad from this single on: the first few could be chance."""
+"""A lot or version is known to be bad from this single on at the earliest."""
+PROVEN: Final = 0.001
+"""A lot or version must have a ticket if it could be told from chance: if somebody who knew where
+to look, and met no such fault elsewhere, would find its singles that unlikely among the devices of
+its model (Fisher's exact test). Four of twelve prove nothing when another fifty have no fault."""
 
 
 def plan_history(
@@ -54,16 +59,18 @@ def all_causes(world: World, truths: Iterable[tuple[Profile, Sequence[Cause]]]) 
     profiles = [profile for profile, _ in known]
     return [
         *(cause for cause in causes if cause.kind != "storm"),
-        *(_shared(trouble, shared[trouble.id]) for trouble in world.troubles),
+        *(_shared(trouble, shared[trouble.id], profiles) for trouble in world.troubles),
         *(_outage(outage, profiles) for outage in world.outages),
     ]
 
 
-def _shared(trouble: FleetTrouble, singles: Sequence[Cause]) -> Cause:
+def _shared(
+    trouble: FleetTrouble, singles: Sequence[Cause], profiles: Sequence[Profile]
+) -> Cause:
     """One cause of many; a storm is over when its supplier has mended it, a bad lot stays bad."""
     is_storm = trouble.kind == "storm"
     shown = sorted(c.detectable_since for c in singles if c.detectable_since is not None)
-    needed = 2 if is_storm else SINGLES_THAT_TELL
+    needed = 2 if is_storm else _proving_n(trouble, profiles)
     tells = len(shown) >= needed
     return Cause(
         id=trouble.id,
@@ -78,6 +85,15 @@ def _shared(trouble: FleetTrouble, singles: Sequence[Cause]) -> Cause:
         members=frozenset(c.device for c in singles if c.device is not None),
         is_ticket_welcome=len(singles) > 1,
     )
+
+
+def _proving_n(trouble: FleetTrouble, profiles: Sequence[Profile]) -> int:
+    """From which single on chance is ruled out."""
+    whole_n = sum(profile.model == trouble.model for profile in profiles)
+    group_n = sum(map(trouble.covers, profiles))
+    chances = (hypergeometric_tail(n, group_n, n, whole_n) for n in range(1, group_n + 1))
+    unlikely = (n for n, chance in enumerate(chances, start=1) if chance <= PROVEN)
+    return max(SINGLES_THAT_TELL, next(unlikely, group_n + 1))
 
 
 def _outage(outage: CarrierOutage, profiles: Sequence[Profile]) -> Cause:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from fleet.rules.facts import Facts, Span, day_of, last_closed_day
+from fleet.rules.facts import Facts, Span, day_of, day_starts_at, last_closed_day
 from fleet.rules.findings import Finding, Need
 from fleet.rules.inhibition import Inhibition, explained_by
 from fleet.rules.rule import Needs, Rule, Window
@@ -70,9 +70,11 @@ def window_for(from_at: datetime, stored: Iterable[Stretch], now: datetime) -> W
     """What to decide anew after a change at `from_at`.
 
     It begins where the earliest finding began that reaches into it, and so on: a finding is
-    decided whole or not at all, which makes the result independent of what came when.
+    decided whole or not at all, which makes the result independent of what came when. The day of
+    the change is decided whole too: a finding that ended as that day began may go on in it.
     """
     earliest = now - LONGEST
+    from_at = day_starts_at(day_of(from_at)).astimezone(UTC)
     for stretch in sorted(stored, key=lambda s: s.started_at, reverse=True):
         if stretch.started_at < from_at and stretch.reaches(from_at):
             from_at = stretch.started_at

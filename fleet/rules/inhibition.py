@@ -50,7 +50,7 @@ class Inhibition:
     tail: timedelta = timedelta(seconds=60)
     outlasts: timedelta = timedelta(minutes=10)
     credible: timedelta = timedelta(hours=24)
-    at_most: timedelta = timedelta(hours=24)
+    at_most: timedelta = timedelta(hours=48)
 
     def is_parent(self, fault: FaultCode) -> bool:
         return (

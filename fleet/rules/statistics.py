@@ -176,6 +176,26 @@ def is_lately_above(values: Floats, limit: float) -> bool:
     return len(recent) == RECENT_N and int((recent > limit).sum()) >= RECENT_N - 1
 
 
+LASTING_D: Final = 14
+"""How long something must have been so that no cold and no fortnight away explains it. Most colds
+are over in 7 to 10 days (Heikkinen and Järvinen 2003, Lancet 361, 51-59)."""
+
+LASTING_N: Final = 5
+"""Five of five above a limit that is the usual value happen by chance once in 32."""
+
+
+def is_lasting_above(x: Floats, values: Floats, limit: float) -> bool:
+    """True if nine of ten values of the last fortnight are above the limit, however few.
+
+    Those who use their device seldom are looked at over a longer time, until there are five.
+    """
+    within = len(x) - int(np.searchsorted(x, x[-1] - LASTING_D + 1))
+    recent_n = max(within, LASTING_N)
+    if recent_n > len(x) or x[-1] - x[-recent_n] < LASTING_D - 3:
+        return False
+    return int((values[-recent_n:] > limit).sum()) >= math.ceil(0.9 * recent_n)
+
+
 def centre(values: Floats) -> tuple[float, float]:
     """The median and its standard deviation."""
     middle = median(values)

@@ -225,3 +225,17 @@ def test_a_look_that_is_due_later_is_not_made_now(plain_world):
     assert world.look(day_closes_at(TODAY) - timedelta(seconds=1)) == []
     (result,) = world.look(looked_at(TODAY))
     assert result.taken_n == 1
+
+
+def test_a_rule_that_is_turned_off_concludes_nothing_new(plain_world, report):
+    world = plain_world
+    device_no = world.device()
+    world.report(device_no, report(0, "raised"))
+    world.diagnose(NOON + HOUR)
+    with connect(world.url) as conn:
+        rules.disable(conn, rules.stored_rule(conn, "reported-fault")[0], NOON, "eva", "prov")
+        conn.commit()
+    world.report(device_no, report(61, "raised", "3D01"))
+    world.diagnose(NOON + 2 * HOUR)
+    assert world.findings("about") == [("vr2/3D00",)], "what was concluded stays"
+    assert world.rows("SELECT state FROM ticket") == [("new",)], "and so does its ticket"

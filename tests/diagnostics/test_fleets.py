@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from support.world import DAY, NOON, looked_at
 
+from diagnostics.groups import judge_fleets
 from fleet.rules.facts import day_of
 
 TODAY = day_of(NOON)
@@ -60,7 +61,7 @@ def test_a_fleet_is_judged_once_a_day_and_its_ticket_is_opened_once(fleet, repor
 
 def test_a_batch_that_is_bad_no_more_ends_the_finding_and_leaves_the_ticket_to_people(fleet):
     fleet.judge_fleets(looked_at(TODAY))
-    fleet.judge_fleets(looked_at(TODAY + 60))
+    fleet.judge_fleets(looked_at(TODAY + 200))
     ((ended_at,),) = fleet.findings("ended_at", where="device_no IS NULL")
     assert ended_at is not None
     assert [row[-1] for row in _supplier(fleet)] == ["new"]
@@ -76,8 +77,6 @@ def test_ending_the_suppliers_ticket_gives_nothing_free(fleet):
 
 def test_two_processes_judge_a_fleet_once(fleet):
     with fleet.process() as one, fleet.process() as two:
-        from diagnostics.groups import judge_fleets  # noqa: PLC0415 - beside its only use
-
         book = fleet.rules.book(one)
         assert judge_fleets(one, book, looked_at(TODAY)) is not None
         assert judge_fleets(two, book, looked_at(TODAY)) is None

@@ -173,9 +173,7 @@ def test_a_storm_of_thousands_is_one_incident(plain_world, report, noon, capsys)
     assert _singles(world) == {}
 
 
-def test_a_storm_that_comes_back_after_all_had_recovered_is_one_incident_again(
-    storm, report, noon
-):
+def test_a_storm_that_comes_back_after_all_had_recovered_is_one_incident_again(storm, report, noon):
     devices = [row[0] for row in storm.rows("SELECT device_no FROM device ORDER BY 1")]
     _fail(storm, report, devices[10:], minute=130, state="cleared", spread=1)
     storm.diagnose(noon + 2.5 * HOUR)

@@ -11,14 +11,14 @@ import typing
 import pytest
 import typer
 
-from fjarrkoll.cli import app
+from fjarrkoll.cli import whole_app
 from fleet.wire.topics import UpChannel, up_topic
 
 UNSET = {"FJARRKOLL_DATABASE_URL": "", "FJARRKOLL_MQTT_URL": ""}
 
 
 def _commands(group: typing.Any = None, path: tuple[str, ...] = ()) -> list[tuple[str, ...]]:
-    group = group or typer.main.get_command(app)
+    group = group or typer.main.get_command(whole_app())
     found = []
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
@@ -38,7 +38,7 @@ def _run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str
 
 @pytest.mark.parametrize("command", _commands(), ids=" ".join)
 def test_every_command_shows_an_example(command):
-    group = typer.main.get_command(app)
+    group = typer.main.get_command(whole_app())
     for name in command:
         group = group.commands[name]  # type: ignore[attr-defined]
     assert f"fjarrkoll {' '.join(command)}" in (group.help or ""), "its help has no example"

@@ -65,9 +65,13 @@ _BEST_SHARE: Final = 4
 """The best of a battery is the mean of this part of its fortnights, the best of them: a quarter.
 The single best of many is the luckiest. Ours."""
 
-_LIMIT_SD: Final = 0.02
+_LIMIT_SD: Final = 0.01
 """Standard deviation of where a battery ends, as a share of its best: what is driven and how
 differs from fortnight to fortnight. Ours; to be tuned on recorded fleets."""
+
+_PACE: Final = 1.5
+"""The least pace to come, in that since its best. A pace that grows evenly is now twice its mean;
+half of that growth is counted on. Ours; to be tuned on recorded fleets."""
 
 _LEVEL_DOUBT: Final = 1.0
 """Standard deviations by which the line must be past its limit: fewer than of a slope, since no
@@ -247,12 +251,13 @@ class _History:
         return self._no_slower(said, whole, day - int(line.day[start]), limit)
 
     def _no_slower(self, said: _Said, whole: Floats, day_n: int, limit: _Limit) -> _Said:
-        """Wear only speeds up: at the latest it ends at the pace it has had since its best."""
+        """Wear speeds up: at the latest it ends at a pace a little above that since its best."""
         lost = self._best(whole) - median(whole[-2 * RECENT_N :])
         if limit.sd == 0 or lost <= 0 or day_n < self._condition.window // DAY:
             return said
         ahead = max(0.0, median(whole[-2 * RECENT_N :]) - limit.value)
-        slowest = (ahead + two_sided(self._condition.confidence) * limit.sd) * day_n / lost
+        band = two_sided(self._condition.confidence) * limit.sd
+        slowest = (ahead + band) * day_n / (_PACE * lost)
         best, earliest, latest = said.when
         latest = min(latest, max(earliest, round(slowest)))
         return said._replace(when=Crossing(min(best, latest), min(earliest, latest), latest))

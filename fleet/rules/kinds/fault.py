@@ -77,8 +77,9 @@ class ReportedFault:
             return need
         if rule.care:
             return Need.CARE
-        young = item.episode.is_open and facts.now < item.episode.started_at + self.debounce
-        return Need.HELD if young and self._waits_for(item) else Need.TICKET
+        wait = self.debounce if self._waits_for(item) else _NEVER
+        young = item.episode.is_open and facts.now < item.episode.started_at + wait
+        return Need.HELD if young else Need.TICKET
 
 
 def in_time(item: CodedEpisode) -> tuple[object, ...]:

@@ -239,6 +239,11 @@ Group = tuple[str, str]
 """What silent devices may have in common: ("gateway", "gw-7"), ("area", "Mora")."""
 
 DIMENSIONS: Final = ("gateway", "area", "network", "centre")
+CELL: Final = "cell"
+"""One network in one area: what a mast serves. An outage is seldom wider, and in the whole area or
+the whole network too few are silent to tell."""
+
+_RANKED: Final = ("gateway", CELL, "area", "network", "centre")
 """From the most specific to the widest: of two that explain the same devices, the first wins."""
 
 EVERYBODY: Final[Group] = ("all", "")
@@ -318,7 +323,7 @@ def outages(
 
 def _preference(candidate: tuple[float, Outage]) -> tuple[float, int, str]:
     gain, outage = candidate
-    return round(gain, 6), -DIMENSIONS.index(outage.group[0]), outage.group[1]
+    return round(gain, 6), -_RANKED.index(outage.group[0]), outage.group[1]
 
 
 def _candidates(
@@ -331,7 +336,8 @@ def _candidates(
     group_n = max(1, sum(1 for group in census if group != EVERYBODY))
     everybody = _times(left, test.slack)
     for group, devices in members.items():
-        if group[0] in DIMENSIONS and len(devices) >= _least(group, test):
+        is_counted = group[0] in DIMENSIONS or (group[0] == CELL and group in census)
+        if is_counted and len(devices) >= _least(group, test):
             judged = _judged(group, devices, everybody, census, test)
             if judged and judged.chance * group_n * len(devices) <= test.chance:
                 yield judged.gain, _outage(group, judged, census, group_n * len(devices))
@@ -414,6 +420,7 @@ def _outage(
 
 _GROUP_WORDS: Final[Mapping[str, Both]] = {
     "gateway": Both("Gatewayen", "The gateway"),
+    CELL: Both("Nätet i området", "The network in the area"),
     "area": Both("Området", "The area"),
     "network": Both("Nätet", "The network"),
     "centre": Both("Hjälpmedelscentralen", "The centre"),
@@ -477,7 +484,10 @@ _OUTAGE_USER: Final = Both(
 
 def groups_of(known: Iterable[tuple[str, str | None]]) -> frozenset[Group]:
     """The groups of a device, from what is known of it."""
-    return frozenset((dimension, value) for dimension, value in known if value)
+    places = {dimension: value for dimension, value in known if value}
+    network, area = places.get("network"), places.get("area")
+    cell = [(CELL, f"{network}, {area}")] if network and area else []
+    return frozenset([*places.items(), *cell])
 
 
 def _build(values: Mapping[str, Any]) -> Silence:

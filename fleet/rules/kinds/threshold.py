@@ -75,13 +75,14 @@ class Threshold:
     max_gap: timedelta
     apart: timedelta
     only: While | None = None
+    given: While | None = None
 
     @property
     def needs(self) -> Needs:
         low, high = (None, self.limit.value) if self.limit.sign > 0 else (self.limit.value, None)
-        other = (self.only.metric,) if self.only else ()
+        others = tuple(other.metric for other in (self.only, self.given) if other)
         return Needs(
-            samples=(self.metric, *other),
+            samples=(self.metric, *others),
             bounds=((self.metric, low, high),),
             lookback_days=-(-(self.hold + self.min_samples * self.max_gap + _HOUR) // _DAY),
         )
@@ -99,10 +100,21 @@ class Threshold:
         samples = [s for s in facts.samples.get(self.metric, ()) if s.at < decided_to]
         hours = {_hour(s.at) for s in samples if self.limit.is_beyond(s.value)}
         suspicious = sorted(s for s in samples if _hour(s.at) in hours)
+        if self.given is not None:
+            suspicious = self._given(facts, self.given, suspicious)
         if self.only is None:
             return suspicious
         times_under = self._times_under(facts, self.only)
         return [s for s in suspicious if s.at in times_under]
+
+    @staticmethod
+    def _given(facts: Facts, given: While, samples: Iterable[Sample]) -> list[Sample]:
+        """Those in an hour in which the slow value was beyond its limit all the time."""
+        hours: dict[int, bool] = {}
+        for at, value in facts.samples.get(given.metric, ()):
+            hour = _hour(at)
+            hours[hour] = hours.get(hour, True) and given.limit.is_beyond(value)
+        return [sample for sample in samples if hours.get(_hour(sample.at), False)]
 
     @staticmethod
     def _times_under(facts: Facts, only: While) -> set[datetime]:
@@ -230,19 +242,24 @@ class Threshold:
 
     def _under(self, lang: Lang) -> str:
         """Which samples were looked at."""
-        if self.only is None:
+        others = [_is_beyond_said(other, lang) for other in (self.only, self.given) if other]
+        if not others:
             return ""
-        limit = quantity(self.only.metric, self.only.limit.value).in_(lang)
-        what = f"{named(self.only.metric, lang)} {{}} {_SIDES[lang][self.only.limit.sign]} {limit}"
         if lang == "sv":
-            return f"Bara värden när {what.format('var')} räknas."
-        return f"Only values while {what.format('was')} count."
+            return f"Bara värden när {' och '.join(others)} räknas."
+        return f"Only values while {' and '.join(others)} count."
 
 
 _SIDES: Final[Mapping[Lang, Mapping[int, str]]] = {
     "sv": {-1: "under", 1: "över"},
     "en": {-1: "below", 1: "above"},
 }
+
+
+def _is_beyond_said(other: While, lang: Lang) -> str:
+    limit = quantity(other.metric, other.limit.value).in_(lang)
+    is_said = "var" if lang == "sv" else "was"
+    return f"{named(other.metric, lang)} {is_said} {_SIDES[lang][other.limit.sign]} {limit}"
 
 
 def _spoken_length(span: timedelta) -> Both:
@@ -283,7 +300,8 @@ def _build(values: Mapping[str, Any]) -> Threshold:
         min_samples=values["min_samples"],
         max_gap=values["max_gap"],
         apart=values["apart"],
-        only=_while(values),
+        only=_while(values, "while_"),
+        given=_while(values, "given_"),
     )
 
 
@@ -296,13 +314,13 @@ def _limit(values: Mapping[str, Any], prefix: str) -> Limit:
     return Limit(-1, below) if above is None else Limit(1, above)
 
 
-def _while(values: Mapping[str, Any]) -> While | None:
-    metric = values["while_metric"]
+def _while(values: Mapping[str, Any], prefix: str) -> While | None:
+    metric = values[f"{prefix}metric"]
     if metric is None:
         return None
     if metric == values["metric"]:
-        raise ParameterError("while_metric is the metric itself", "Name another metric")
-    return While(metric, _limit(values, "while_"))
+        raise ParameterError(f"{prefix}metric is the metric itself", "Name another metric")
+    return While(metric, _limit(values, prefix))
 
 
 KIND: Final = Kind(
@@ -345,6 +363,13 @@ KIND: Final = Kind(
         ),
         Value("while_above", "The value that it must be above.", default=None, of="while_metric"),
         Value("while_below", "The value that it must be below.", default=None, of="while_metric"),
+        MetricName(
+            "given_metric",
+            "Only hours count in which this slow metric was told, and always beyond a value.",
+            default=None,
+        ),
+        Value("given_above", "The value that it must be above.", default=None, of="given_metric"),
+        Value("given_below", "The value that it must be below.", default=None, of="given_metric"),
     ),
     build=_build,
 )

@@ -27,6 +27,7 @@ from fleet.rules.parameters import (
 )
 from fleet.rules.rule import Needs, Rule, Verdict, Window, cause_of_rule, fold_days
 from fleet.rules.statistics import (
+    LASTING_N,
     RECENT_N,
     Crossing,
     Floats,
@@ -34,7 +35,7 @@ from fleet.rules.statistics import (
     counted,
     crossing,
     halves_slope,
-    is_lately_above,
+    is_lasting_above,
     median,
     quantity,
     theil_sen,
@@ -44,8 +45,8 @@ DAY: Final = timedelta(days=1)
 UNSAID: Final = Said(NOTHING, NOTHING, NOTHING)
 """In a verdict whose words are written once, when the run of days is known."""
 
-LATELY_SURE: Final = 0.99
-"""One less the chance of nine days of ten above a limit that is the usual value."""
+LATELY_SURE: Final = 0.97
+"""One less the chance of five days of five above a limit that is the usual value."""
 
 _ROUGH_SLACK: Final = 2.0
 """The rough slope may be wrong by half before a day is dismissed unseen. Ours."""
@@ -55,6 +56,9 @@ _LET_GO: Final = 1.5
 
 _STILL_MOVING: Final = 0.5
 """Which part of its slope a line must keep in its newer half. Ours, without a source."""
+
+_ROSE_BEFORE: Final = 0.25
+"""Which part of its slope a line must have had before the last days. Ours, without a source."""
 
 _SHOWN_N: Final = 12
 
@@ -73,8 +77,9 @@ class Trend:
     """The robust line through a metric's daily values is at the limit within the horizon.
 
     It must rise beyond doubt, and is drawn no further ahead than it looks back; or be at the
-    limit already beyond doubt; or nearly all of the last days are beyond it: a step, which a line
-    sees late. Once it holds, it holds until it is clear of the limit beyond doubt.
+    limit already beyond doubt; or nearly all days of the last fortnight are beyond it: a step,
+    which a line sees late, and which needs fewer days. Once it holds, it holds until it is clear
+    of the limit beyond doubt.
 
     Attributes:
         sign: 1 for a limit above, -1 for one below: all is judged upwards.
@@ -96,7 +101,7 @@ class Trend:
 
     def evaluate(self, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
         series = facts.days.get(self.metric)
-        if series is None or len(series) < self.min_days:
+        if series is None or len(series) < LASTING_N:
             return []
         values = getattr(series, self.of)
         starts = starts_of(rule, facts, series.day, self.window)
@@ -108,7 +113,7 @@ class Trend:
     def _decided(self, series: DaySeries, window: Window) -> list[int]:
         """Days with data, and enough before them: after a long absence nothing is decided."""
         enough = np.searchsorted(series.day, series.day - self.window // DAY, side="right")
-        known = np.arange(1, len(series) + 1) - enough >= RECENT_N
+        known = np.arange(1, len(series) + 1) - enough >= LASTING_N
         inside = (series.day >= window.first_day) & (series.day <= window.last_day)
         days: list[int] = series.day[known & inside].tolist()
         return days
@@ -123,13 +128,18 @@ class Trend:
         def judge(day: int, was_on: bool) -> Verdict | None:
             index = index_of[day]
             part = slice(starts[index], index + 1)
-            if part.stop - part.start < (RECENT_N if was_on else self.min_days):
+            day_n = part.stop - part.start
+            if day_n < LASTING_N:
                 return None
-            return self._verdict(x[part], y[part], was_on=was_on)
+            has_enough = day_n >= (RECENT_N if was_on else self.min_days)
+            return self._verdict(x[part], y[part], was_on=was_on, has_enough=has_enough)
 
         return judge
 
-    def _verdict(self, x: Floats, y: Floats, *, was_on: bool) -> Verdict | None:
+    def _verdict(
+        self, x: Floats, y: Floats, *, was_on: bool, has_enough: bool
+    ) -> Verdict | None:
+        """`has_enough` days for a line to speak; a step needs fewer."""
         limit = self.sign * self.limit
         horizon = self.horizon / DAY
         if not was_on and _is_far(x, y, limit, horizon):
@@ -137,13 +147,14 @@ class Trend:
         line = theil_sen(x, y, self.confidence)
         now = float(x[-1])
         when = crossing(line, limit, now)
-        is_lately = is_lately_above(y, limit)
+        is_lately = is_lasting_above(x, y, limit)
         if is_lately:
             when = Crossing(0, 0, 0)
         is_there = is_lately or line.is_above(limit, now)
-        is_coming = line.is_rising and when.best <= min(horizon, now - x[0]) and goes_on(line, x, y)
+        is_rising = line.is_rising and goes_on(line, x, y) and was_rising(line, x, y)
+        is_coming = is_rising and when.best <= min(horizon, now - x[0])
         stays = was_on and (when.best <= horizon * _LET_GO or not line.is_below(limit, now))
-        if not (is_there or is_coming or stays):
+        if not (is_lately or (has_enough and (is_there or is_coming or stays))):
             return None
         sureness = LATELY_SURE if is_lately else self._sureness(line, now + horizon)
         level = median(y[-RECENT_N:]) if is_lately else line.at(now)
@@ -257,6 +268,14 @@ def goes_on(line: Line, x: Floats, y: Floats) -> bool:
     """
     half = len(x) // 2
     return halves_slope(x[half:], y[half:]) >= _STILL_MOVING * line.slope
+
+
+def was_rising(line: Line, x: Floats, y: Floats) -> bool:
+    """True if the points rose before the last days too: a cold lasts a week and bends a line."""
+    before = int(np.searchsorted(x, x[-1] - RECENT_N))
+    if before < RECENT_N:
+        return False
+    return halves_slope(x[:before], y[:before]) >= _ROSE_BEFORE * line.slope
 
 
 def renewed_days(rule: Rule, facts: Facts) -> list[int]:
