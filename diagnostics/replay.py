@@ -80,7 +80,7 @@ class Gap(NamedTuple):
         return self.last_at + timedelta(seconds=(model and model.longest_silence_s) or 0)
 
     def is_silent_at(self, at: datetime) -> bool:
-        return self.explained_until < at and (self.until_at is None or at < self.until_at)
+        return self.explained_until <= at and (self.until_at is None or at < self.until_at)
 
 
 def gaps_of(facts: Facts) -> list[Gap]:

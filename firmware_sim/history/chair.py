@@ -232,7 +232,25 @@ def _electric(  # noqa: PLR0913, PLR0917 - the grids of one chair
     worst = np.where(use.charging, current, peak_a).round(1)
     sheet.gauge("battery_current_a", current_n, current, current, worst, current)
     _motors(sheet, use, peak_a, driven)
-    return _raw_samples(sheet, use, rest, peak_a, driven * now, rng)
+    samples = _raw_samples(sheet, use, rest, peak_a, driven * now, rng)
+    _add_low_charge(sheet, samples, percent, sample_n * now)
+    return samples
+
+
+def _add_low_charge(
+    sheet: Sheet, samples: dict[str, SampleSeries], percent: Grid, sample_n: Grid
+) -> None:
+    """A sample an hour of a low charge, beside those that are there while it drives."""
+    metric = "state_of_charge_pct"
+    low = sheet.kept & (sample_n > 0) & (percent < 100 * LOW)
+    if metric not in sheet.metrics or not low.any():
+        return
+    at_ms, value = sheet.hour[low] * HOUR + 59 * MINUTE, percent[low]
+    driving = samples.get(metric, SampleSeries(np.empty(0, dtype=np.int64), np.empty(0)))
+    at_ms = np.concatenate([driving.at_ms, at_ms])
+    order = np.argsort(at_ms, kind="stable")
+    value = np.concatenate([driving.value, value])
+    samples[metric] = SampleSeries(at_ms[order], value[order])
 
 
 def _motors(sheet: Sheet, use: _Use, peak_a: Grid, driven: Grid) -> None:

@@ -170,7 +170,8 @@ def _plan_charger(world: World, script: Script, rng: np.random.Generator) -> lis
     drawn = rng.random() < world.chance(world.scenario.dead_chargers)
     if not drawn or not script.is_free(Component.BATTERY, since_ms, since_ms + 20 * DAY):
         return []
-    until_ms = script.repair(since_ms, rng)
+    # Nobody asks for a repair before the battery has run low, some days after.
+    until_ms = script.repair(since_ms + 2 * DAY, rng)
     script.planned.append(
         Planned("charger_dead", Component.CHARGER, since_ms, until_ms, needs_person=True)
     )

@@ -269,14 +269,19 @@ _METHOD: Final = f"""## Method, and what it cannot show
 The fleet is simulated by the hour; the rates are in `firmware_sim/history/mix.py`, each with its
 source or the word that it is assumed. The world was written from what devices do and was not fitted
 to the limits of the rules; the agreed service interval is the one number that both must share.
-Repairs follow a script and not the tickets: 2 to 12 working days after the need began.
+Repairs follow a script and not the tickets: 2 to 12 working days after the need began, and 10 to 30
+where no user would call, as for a dead radio or a count that grows unseen.
 
 A ticket is right if it is about the same device and part and was opened while its cause lasted,
 up to two days after the repair. Parts that reports cannot tell apart count as the same. Every
-further ticket of one cause is a duplicate and counts against precision. The hours to a ticket
-are counted from the receipt of the first report that shows the fault, for a silence from the end
-of what the model explains; slow wear is left out of them. A battery has truly ended at
-{END_CAPACITY:.0%} of its rated capacity, which no device reports.
+further ticket of one cause is a duplicate and counts against precision. The hours to a ticket are
+counted from the receipt of the first report that shows the fault, for a silence from the end of
+what the model explains; slow wear and service are left out of them. Service ordered up to 45 days
+before it is due is right. So is a look at a brake or a critical fault that came once and went by
+itself, though none is missed there: when it comes nobody can know. Not judged is what was
+repaired before any report of it came in, and what showed first in the last two days; a fortnight
+for silences and for what is told by coming back, a week for counts and minor faults that stay. A
+battery has truly ended at {END_CAPACITY:.0%} of its rated capacity, which no device reports.
 
 What the figures do not show: how often such faults come in a real fleet, faults with no sensor,
 wrong clocks, and whether real batteries age along this curve. A high score here is necessary,

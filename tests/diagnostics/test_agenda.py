@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, timedelta
 
 import pytest
-from support.world import HOUR, MORE_MAY_FOLLOW, NOON, by_day, looked_at
+from support.world import HOUR, MORE_MAY_FOLLOW, NOON, SAG_N, by_day, looked_at
 
 from fleet.rules.facts import day_closes_at, day_of, day_starts_at
 from fleet.rules.reader import shipped_rules
@@ -15,7 +15,7 @@ from storage.connection import connect
 DAY = timedelta(days=1)
 TODAY = day_of(NOON)
 FIRST = TODAY - 41
-VOLTAGE, CURRENT = "battery_voltage_v", "motor_left_current_a"
+VOLTAGE = "battery_voltage_v"
 
 
 def _falling(days=42):
@@ -75,23 +75,16 @@ def test_a_worn_battery_is_seen_in_many_metrics(plain_world):
     device_no = world.device()
     for day in range(TODAY - 59, TODAY + 1):
         at = day_starts_at(day).astimezone(UTC) + 10 * HOUR
-        points = [(at + timedelta(seconds=20 * n), 20.4) for n in range(4)]
-        world.measure(device_no, VOLTAGE, [*points, (at + HOUR, 25.4)])
-        world.measure(device_no, CURRENT, [(when, 30.0) for when, _ in points])
+        world.sag(device_no, at)
+        world.measure(device_no, VOLTAGE, [(at + HOUR, 25.4)])
     world.live(looked_at(TODAY))
     found = {row[0] for row in world.findings("rule_id")}
     assert "pack-voltage-under-load" in found
     assert [row[1:] for row in _kinds(world)] == [("battery", "AU", "new")]
 
 
-SAG = [(10 * HOUR + timedelta(seconds=20 * n), 20.5) for n in range(4)]
-
-
 def _sag(world, device_no, day, *, driving=True):
-    midnight = day_starts_at(day).astimezone(UTC)
-    world.measure(device_no, VOLTAGE, [(midnight + dt, value) for dt, value in SAG])
-    current = 20.0 if driving else 0.0
-    world.measure(device_no, CURRENT, [(midnight + dt, current) for dt, _ in SAG])
+    world.sag(device_no, day_starts_at(day).astimezone(UTC) + 10 * HOUR, driving=driving)
 
 
 def test_a_suspicious_hour_is_read_sample_by_sample(world):
@@ -103,8 +96,8 @@ def test_a_suspicious_hour_is_read_sample_by_sample(world):
     ((device_no, rule_id, worst, points),) = world.findings(
         "device_no", "rule_id", f"detail -> 'measures' -> 'worst_{VOLTAGE}'", "detail -> 'points'"
     )
-    assert (device_no, rule_id, worst) == (driving, "pack-voltage-under-load", 20.5)
-    assert len(points) == len(SAG), "the values themselves are the evidence"
+    assert (device_no, rule_id, worst) == (driving, "pack-voltage-under-load", 20.0)
+    assert len(points) == SAG_N, "the values themselves are the evidence"
     assert [row[:4] for row in world.tickets()] == [(driving, "battery", "new", "AU")]
 
 
@@ -126,7 +119,7 @@ def test_data_that_is_taken_back_takes_the_finding_and_the_untouched_ticket(plai
     device_no = world.device()
     _sag(world, device_no, TODAY)
     world.live(looked_at(TODAY))
-    world.conn.execute("DELETE FROM sample WHERE value = 20.0")
+    world.conn.execute("DELETE FROM sample WHERE value = 25.0")
     world.conn.execute("INSERT INTO dirty_hour SELECT DISTINCT hour, device_no FROM rollup_hour")
     world.live(looked_at(TODAY + 1))
     assert world.findings("rule_id") == []

@@ -14,7 +14,7 @@ from random import Random
 
 import psycopg
 import pytest
-from support.world import DAY, HOUR, NOON, Report, World
+from support.world import DAY, HOUR, NOON, Report, World, sag
 
 from diagnostics.backtest import Asked, replay_part
 from diagnostics.judgement import Owner
@@ -73,11 +73,8 @@ def _values(random: Random, nth: int, day: int) -> Iterator[tuple[str, datetime,
     rest = 26.5 - (0.04 * day if nth == 8 else 0) + random.uniform(-0.05, 0.05)
     for hour in range(0, 9, 2):
         yield "battery_voltage_v", at + hour * HOUR, rest
-    sags = nth == 9 and day % 11 in {3, 4}
-    for step in range(4):
-        when = at + HOUR + timedelta(seconds=20 * step)
-        yield "battery_voltage_v", when, 20.2 if sags else 24.8
-        yield "motor_left_current_a", when, 25.0
+    if nth == 9 and day % 11 in {3, 4}:
+        yield from sag(at + HOUR)
     daily_h = 9.0 if nth == 10 else 1.5
     yield "drive_time_s", at + 9 * HOUR, (100 + daily_h * day) * 3600
     yield "battery_voltage_v", at + 9 * HOUR, rest

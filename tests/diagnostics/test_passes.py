@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import pytest
 
-from diagnostics.passes import diagnose
+from diagnostics.passes import diagnose, work_agenda
 from diagnostics.rulebook import Rules
 from fleet import episodes
 from fleet.tickets import SETTLE
@@ -287,3 +287,83 @@ def test_sixteen_racing_processes_open_one_ticket_per_cause(world, report):
     assert failures == []
     assert world.rows("SELECT count(*), count(DISTINCT device_no) FROM ticket") == [(3, 3)]
     assert world.rows("SELECT raised_n FROM episode") == [(16,)] * 3
+
+
+def test_sixty_four_writers_race_to_open_one_ticket(world, report, noon):
+    """Each takes one record of one fault, when all have begun: one ticket, no error, one delivery.
+
+    The same records are offered over and over, so that late writers meet a ticket that is open.
+    """
+    device_no = world.device()
+    world.report(device_no, *(report(minute / 10, "raised") for minute in range(64)))
+    now = noon + timedelta(hours=1)
+    start = threading.Barrier(64)
+    failures, opened = [], []
+    book = _book(world)
+
+    def race() -> None:
+        try:
+            with connect(world.url, role="fjarrkoll_diagnose") as conn:
+                start.wait()
+                result = diagnose(conn, book, now, take_inbox(conn, now, 1))
+                conn.commit()
+                opened.extend(result.opened)
+        except Exception as exc:
+            failures.append(exc)
+
+    threads = [threading.Thread(target=race) for _ in range(64)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    world.diagnose(now)
+    assert failures == []
+    assert len(opened) == 1
+    assert world.rows("SELECT count(*) FROM ticket") == [(1,)]
+    assert world.rows("SELECT raised_n FROM episode") == [(64,)]
+    assert world.rows("SELECT kind, count(*) FROM outbox GROUP BY kind") == [("ticket.opened", 1)]
+    assert world.rows("SELECT count(*) FROM inbox") == [(0,)]
+
+
+def test_writers_of_faults_and_of_values_race_for_one_cause(plain_world, report, noon):
+    """Both loops want a ticket about one battery: one opens it, the other adds to it."""
+    world = plain_world
+    device_no = world.device()
+    world.sag(device_no, noon - timedelta(hours=6))
+    now = noon + timedelta(days=2)
+    world.roll_up(now)
+    world.report(device_no, report(0, "raised", "1600", "egis", late=timedelta(days=1)))
+    start = threading.Barrier(2)
+    failures = []
+    book = _book(world)
+
+    def race(work) -> None:
+        try:
+            with connect(world.url, role="fjarrkoll_diagnose") as conn:
+                start.wait()
+                work(conn)
+                conn.commit()
+        except Exception as exc:
+            failures.append(exc)
+
+    later = now + timedelta(minutes=2)
+    works = (
+        lambda conn: diagnose(conn, book, later, take_inbox(conn, later, 5)),
+        lambda conn: work_agenda(conn, book, later, 5),
+    )
+    threads = [threading.Thread(target=race, args=[work]) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert [row[1:3] for row in world.tickets()] == [("battery", "new")]
+    rules = world.rows(
+        "SELECT rule_id FROM ticket_finding JOIN finding USING (finding_no) ORDER BY 1"
+    )
+    assert {row[0] for row in rules} >= {"pack-voltage-under-load", "reported-fault"}
+
+
+def _book(world):
+    with connect(world.url) as conn:
+        return Rules().book(conn)

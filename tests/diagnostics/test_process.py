@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from support.world import NOON
 
 from diagnostics import process
 from diagnostics.passes import diagnose
 from diagnostics.process import DiagnoseSettings, run
+from fleet.rules.facts import day_of, day_starts_at
 
 PROGRAM = """
 import os, sys, threading
@@ -80,6 +82,69 @@ def test_killed_around_its_commit_it_opens_exactly_one_ticket(world, report, fai
     counts = "SELECT (SELECT count(*) FROM ticket), (SELECT count(*) FROM ticket_event),"
     counts += " (SELECT count(*) FROM outbox), (SELECT count(*) FROM ticket_episode)"
     assert world.rows(counts) == [(1, 2, 1, 2)]
+
+
+def _due_agenda(world):
+    """A device whose battery sags, rolled up and due: the next look opens its ticket."""
+    device_no = world.device()
+    yesterday = day_of(datetime.now(UTC)) - 3
+    noon = day_starts_at(yesterday).astimezone(UTC) + timedelta(hours=12)
+    world.sag(device_no, noon)
+    world.roll_up(noon + timedelta(days=2))
+
+
+NOT_DUE = "SELECT NOT EXISTS (SELECT FROM agenda WHERE due_at <= now())"
+
+
+@pytest.mark.parametrize(
+    ("failpoint", "ticket_n"), [("agenda_before_commit", 0), ("agenda_after_commit", 1)]
+)
+def test_killed_around_the_commit_of_a_look_it_opens_exactly_one_ticket(
+    plain_world, failpoint, ticket_n
+):
+    world = plain_world
+    _due_agenda(world)
+    assert _start(world, failpoint).wait(30) == -signal.SIGKILL
+    assert world.rows("SELECT count(*) FROM ticket") == [(ticket_n,)]
+    assert world.rows("SELECT count(*) FROM finding") == [(ticket_n,)]
+    assert world.rows(NOT_DUE) == [(bool(ticket_n),)]
+    second = _start(world)
+    try:
+        _wait_until(world, NOT_DUE)
+    finally:
+        second.kill()
+        second.wait()
+    counts = "SELECT (SELECT count(*) FROM ticket), (SELECT count(*) FROM ticket_event"
+    counts += " WHERE kind = 'opened'), (SELECT count(*) FROM outbox), (SELECT count(*) FROM"
+    counts += " ticket_finding), (SELECT count(*) FROM ticket_clock)"
+    assert world.rows(counts) == [(1, 1, 1, 1, 2)]
+
+
+def test_killed_at_every_step_in_turn_an_episode_has_one_ticket(plain_world, report):
+    """Each round a new fault of another device, and a process that dies at the next step."""
+    world = plain_world
+    steps = (
+        "diagnose_before_commit", "diagnose_after_commit",
+        "agenda_before_commit", "agenda_after_commit",
+    )  # fmt: skip
+    for nth, failpoint in enumerate(steps):
+        device_no = world.device(f"chair-{nth}")
+        world.report(device_no, report(nth, "raised"))
+        world.place(f"chair-{nth}", "in_use", NOON)  # what people say makes the device due
+        assert _start(world, failpoint).wait(30) == -signal.SIGKILL
+    last = _start(world)
+    try:
+        _wait_until(world, QUIET)
+        _wait_until(world, NOT_DUE)
+    finally:
+        last.kill()
+        last.wait()
+    per_device = world.rows(
+        "SELECT count(*), count(DISTINCT episode_no) FROM ticket JOIN ticket_episode"
+        " USING (ticket_no) GROUP BY device_no"
+    )
+    assert per_device == [(1, 1)] * len(steps)
+    assert world.rows("SELECT count(*) FROM outbox") == [(len(steps),)]
 
 
 def test_a_fault_is_a_ticket_and_a_dirty_hour_a_rollup_within_seconds(world, report):

@@ -96,6 +96,24 @@ def test_withdrawn_tickets_are_counted_and_can_be_held_against_the_engine() -> N
     assert result.precision_with_void == 0.5
 
 
+@pytest.mark.parametrize(
+    ("given_", "judged_n"),
+    [
+        pytest.param({"detectable_since": day(87)}, 1, id="three days before the end"),
+        pytest.param({"detectable_since": day(89)}, 0, id="on the last day"),
+        pytest.param({"kind": "counting", "detectable_since": day(84)}, 0, id="one count"),
+        pytest.param({"kind": "counting", "detectable_since": day(82)}, 1, id="a week of counts"),
+        pytest.param({"kind": "dead_radio", "detectable_since": day(77)}, 0, id="a holiday"),
+        pytest.param({"until": day(20), "detectable_since": day(21)}, 0, id="heard of afterwards"),
+    ],
+)
+def test_what_nobody_could_know_in_time_is_not_judged(
+    given_: dict[str, Any], judged_n: int
+) -> None:
+    result = scored([], cause(**({"until": None} | given_)))
+    assert result.total.needed_n == judged_n
+
+
 STORM = cause(
     id="s",
     kind="storm",

@@ -86,11 +86,22 @@ _ROUGH_SLACK: Final = 1.5
 
 _BLOCK_N: Final = 15
 _REACH_D: Final = 400
-_LET_GO: Final = 1.5
+_CLEAR: Final = 1.15
+"""What was found is kept until it is this many times its limit: no battery gets well by itself,
+and a ticket must not come and go with the weather. Ours, without a source."""
+
 _COLD_C: Final = 8.0
 _CHILL_WEIGHT: Final = 0.7
 
-_WEIGHTS: Final = {"load": 0.5, "deep": 0.1, "charges": 0.1}
+_CELL_V: Final = 1.2
+"""A pack that reaches this much less than it did has lost a cell, which is 2 V of a lead battery
+(and more of a lithium one): no wear does that from one day to the next. Ours."""
+
+_FULL_PCT: Final = 95.0
+_CELL_DAYS: Final = 2
+"""On so many charged days in a row, so that one night with a bad contact is not it. Ours."""
+
+_WEIGHTS: Final = {"cell": 0.8, "load": 0.5, "deep": 0.1, "charges": 0.1}
 """How much each sign is believed beside range, which is believed as much as its interval; together
 by noisy-or. Ours, without a source; to be tuned on recorded fleets."""
 
@@ -175,6 +186,7 @@ class _History:
         self._renewed_days = renewed_days(rule, facts)
         self._speaking: dict[int, list[str]] = {}
         self.window_d = condition.window // DAY
+        self._charged = self._charged_days()
         lines = (self._range_line(), self._load_line())
         self._lines = [line for line in lines if line is not None and len(line.day)]
 
@@ -212,7 +224,7 @@ class _History:
         """The days with new evidence: others change nothing."""
         if not self._lines:
             return []
-        days = np.union1d(self._lines[0].day, self._lines[-1].day)
+        days = np.union1d(np.union1d(self._lines[0].day, self._lines[-1].day), self._charged[0])
         first, end = np.searchsorted(days, (window.first_day, window.last_day + 1))
         within: list[int] = days[first:end].tolist()
         return within
@@ -220,6 +232,8 @@ class _History:
     def judge(self, day: int, was_on: bool) -> Verdict | None:
         asked = {line.name: self._ask(line, day, was_on=was_on) for line in self._lines}
         said = {name: one for name, one in asked.items() if one is not None}
+        if self._has_lost_a_cell(day, was_on=was_on):
+            said["cell"] = _Said(speaks=True, when=Crossing(0, 0, 0))
         names = [name for name, one in said.items() if one.speaks]
         # Sag depends on how hard it is driven; range tells more, so sag alone does for want of it.
         if not names or (names == ["load"] and self._tells_range(day, was_on=was_on)):
@@ -241,11 +255,11 @@ class _History:
         x = line.day[first:end].astype(np.float64)
         whole = line.values(start, end)
         y = whole[first - start :]
-        worst = self._worst(x, y, was_on=was_on)
-        if worst > line.ceiling:
+        worst = self._worst(x, y)
+        if worst > line.ceiling and not was_on:
             return None
         limit = self._limit(line, whole, day)
-        if worst > limit.value:
+        if worst > limit.value and not was_on:
             return None
         said = self._judged(x, y, day, limit, was_on=was_on)
         return self._no_slower(said, whole, day - int(line.day[start]), limit)
@@ -262,6 +276,24 @@ class _History:
         latest = min(latest, max(earliest, round(slowest)))
         return said._replace(when=Crossing(min(best, latest), min(earliest, latest), latest))
 
+    def _has_lost_a_cell(self, day: int, *, was_on: bool) -> bool:
+        """True if charged to the full it no longer reaches the voltage it used to."""
+        days, volts = self._charged
+        oldest = max(day - self.window_d, self._renewed_before(day)) + 1
+        first, end = np.searchsorted(days, (oldest, day + 1)).tolist()
+        if end - first < RECENT_N + _CELL_DAYS:
+            return False
+        usual = float(np.quantile(volts[first:end], 0.75 if was_on else 0.5))
+        return bool((volts[end - _CELL_DAYS : end] < usual - _CELL_V).all())
+
+    def _charged_days(self) -> tuple[Days, Floats]:
+        """The highest voltage of the days on which the battery was full."""
+        voltage, charge = self._days.get(_VOLTAGE), self._days.get(_CHARGE)
+        if voltage is None or charge is None:
+            return np.empty(0, dtype=np.int64), np.empty(0)
+        full = np.isin(voltage.day, charge.day[charge.high >= _FULL_PCT], assume_unique=True)
+        return voltage.day[full], voltage.high[full]
+
     def _tells_range(self, day: int, *, was_on: bool) -> bool:
         line = next((line for line in self._lines if line.name == "range"), None)
         return line is not None and self._has_enough(*self._ends(line, day)[1:], was_on=was_on)
@@ -277,15 +309,18 @@ class _History:
         start, first, end = np.searchsorted(line.day, (oldest, newest, day + 1)).tolist()
         return start, first, end
 
-    def _worst(self, x: Floats, y: Floats, *, was_on: bool) -> float:
+    def _worst(self, x: Floats, y: Floats) -> float:
         """Where a rough and ungenerous forecast ends: above the limit, nothing more is asked."""
-        ahead_d = self._condition.horizon / DAY * (_LET_GO if was_on else 1.0)
+        ahead_d = self._condition.horizon / DAY
         falling = max(0.0, -halves_slope(x, y))
         return median(y[-RECENT_N:]) - _ROUGH_SLACK * falling * ahead_d
 
     def _renewed_before(self, day: int) -> int:
-        """The last day before this one on which the battery was replaced or mended; else 0."""
-        return max((renewed for renewed in self._renewed_days if renewed < day), default=0)
+        """The last day up to this one on which the battery was replaced or mended; else 0.
+
+        What was measured in the morning of that day tells of the old one.
+        """
+        return max((renewed for renewed in self._renewed_days if renewed <= day), default=0)
 
     def _judged(self, x: Floats, y: Floats, day: int, limit: _Limit, *, was_on: bool) -> _Said:
         """Judged upside down, as the line falls to its limit."""
@@ -301,8 +336,7 @@ class _History:
         is_coming = (
             line.is_rising and when.best <= min(horizon, day - x[0]) and goes_on(line, x, -y)
         )
-        is_near = when.best <= horizon * _LET_GO or not line.is_below(-limit.value, day)
-        stays = was_on and is_near
+        stays = was_on and -line.at(day) < _CLEAR * limit.value
         is_there = line.at(day) + limit.value > _LEVEL_DOUBT * line.sd_at(day)
         return _Said(is_coming or stays or is_there, when)
 
@@ -361,6 +395,11 @@ class _History:
                 measures["usual_needed_m"] = self._needed(day).value
                 measures["needed_range_m"] = self._limit(line, whole, day).value
         self._add_counts(day, measures)
+        if "cell" in self._speaking[day]:
+            days, volts = self._charged
+            end = int(np.searchsorted(days, day + 1))
+            measures["full_v"] = float(volts[end - 1])
+            measures["full_before_v"] = median(volts[max(0, end - self.window_d) : end])
         return measures
 
     def _add_counts(self, day: int, measures: dict[str, float]) -> None:
@@ -425,9 +464,9 @@ def _risen(series: DaySeries | None, after_day: int, day: int) -> float | None:
 
 
 def _interval(said: Mapping[str, _Said]) -> dict[str, float]:
-    """When the line ends that tells most: range before load."""
+    """When the sign ends that tells most: a lost cell, then range before load."""
     speaking = {name: one.when for name, one in said.items() if one.speaks}
-    when = speaking.get("range") or speaking["load"]
+    when = speaking.get("cell") or speaking.get("range") or speaking["load"]
     return {
         "earliest_d": min(float(_REACH_D), when.earliest),
         "best_d": min(float(_REACH_D), when.best),
@@ -444,8 +483,8 @@ def _worded(rule: Rule, facts: Facts, finding: Finding, history: _History) -> Fi
     return replace(
         finding,
         said=Said(
-            _title(measures, day),
-            _happened(measures, is_chilled=is_chilled),
+            _title(measures, day, history.way),
+            _happened(measures, history.way, is_chilled=is_chilled),
             rule.asks.action or _ACTION,
             _user(measures, day),
         ),
@@ -497,15 +536,17 @@ def _ruled_out(measures: Mapping[str, float], colder_c: float | None) -> tuple[B
     return tuple(found)
 
 
-def _title(measures: Mapping[str, float], day: int) -> Both:
-    if measures["latest_d"] > 0:
+def _title(measures: Mapping[str, float], day: int, way: str) -> Both:
+    if "full_v" in measures:
+        return Both("En battericell är troligen död", "A battery cell is probably dead")
+    if measures["best_d"] > 0:
         until = _until(measures, day)
         return Both(
             f"Batteriet räcker troligen {until.sv}", f"The battery will probably last {until.en}"
         )
     range_m = measures.get("range_m", math.inf)
     if range_m < measures.get("usual_needed_m", 0.0):
-        km = quantity(_ODOMETER, measures["usual_daily_m"])
+        km = quantity(way, measures["usual_daily_m"])
         return Both(
             f"Batteriet klarar inte den vanliga dagssträckan, {km.sv}, med marginal",
             f"The battery cannot manage the usual daily distance, {km.en}, with a margin",
@@ -530,8 +571,9 @@ def _until(measures: Mapping[str, float], day: int) -> Both:
     return Both(f"till {span.sv}", f"until {span.en}")
 
 
-def _happened(measures: Mapping[str, float], *, is_chilled: bool) -> Both:
-    parts = [part for part in (_on_range(measures), _on_load(measures), _on_deep(measures)) if part]
+def _happened(measures: Mapping[str, float], way: str, *, is_chilled: bool) -> Both:
+    told = (_on_cell(measures), _on_range(measures, way), _on_load(measures), _on_deep(measures))
+    parts = [part for part in told if part]
     if is_chilled:
         parts.append(
             Both(
@@ -542,16 +584,27 @@ def _happened(measures: Mapping[str, float], *, is_chilled: bool) -> Both:
     return Both(" ".join(part.sv for part in parts), " ".join(part.en for part in parts))
 
 
-def _on_range(measures: Mapping[str, float]) -> Both | None:
+def _on_cell(measures: Mapping[str, float]) -> Both | None:
+    if "full_v" not in measures:
+        return None
+    now, before = (quantity(_VOLTAGE, measures[name]) for name in ("full_v", "full_before_v"))
+    return Both(
+        f"Fulladdat når batteriet nu {now.sv}, mot {before.sv} tidigare: troligen är en cell död.",
+        f"Fully charged the battery now reaches {now.en}, against {before.en} before: "
+        "a cell is probably dead.",
+    )
+
+
+def _on_range(measures: Mapping[str, float], way: str) -> Both | None:
     if "range_m" not in measures:
         return None
     names = ("range_m", "best_range_m", "usual_daily_m", "needed_range_m")
-    now, best, usual, needed = (quantity(_ODOMETER, measures[name]) for name in names)
+    now, best, usual, needed = (quantity(way, measures[name]) for name in names)
     return Both(
-        f"En full laddning räcker nu till {now.sv}, mot {best.sv} som bäst. "
-        f"Den vanliga dagssträckan är {usual.sv}; gränsen är {needed.sv}.",
-        f"A full charge now lasts for {now.en}, against {best.en} at its best. "
-        f"The usual daily distance is {usual.en}; the limit is {needed.en}.",
+        f"En full laddning räcker nu till {now.sv} körning, mot {best.sv} som bäst. "
+        f"En vanlig dag är det {usual.sv}; gränsen är {needed.sv}.",
+        f"A full charge now lasts for {now.en} of driving, against {best.en} at its best. "
+        f"On a usual day it is {usual.en}; the limit is {needed.en}.",
     )
 
 
@@ -581,7 +634,7 @@ _ACTION: Final = Both(
 
 
 def _user(measures: Mapping[str, float], day: int) -> Both:
-    if measures["latest_d"] <= 0:
+    if measures["best_d"] <= 0:
         return Both(
             "Batteriet är slitet och räcker kanske inte till din vanliga dag. Ladda varje natt och "
             "planera för kortare sträckor. Ett ärende är skapat, och en tekniker hör av sig.",

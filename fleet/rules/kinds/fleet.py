@@ -6,8 +6,11 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, Final, NamedTuple
 
+from fleet.faults import load_catalogue
+from fleet.models import load_models
 from fleet.rules.facts import Facts, day_closes_at, day_starts_at
 from fleet.rules.findings import NOTHING, Both, Finding, Need, Said
 from fleet.rules.kind import Kind
@@ -76,9 +79,27 @@ class _Group(NamedTuple):
     def class_subject(self) -> str:
         return _class_subject(self.device_class)
 
+    @property
+    def model_id(self) -> str:
+        return (self.parent or self.subject).removeprefix("model:")
+
 
 def _class_subject(device_class: DeviceClass) -> str:
     return f"class:{device_class}"
+
+
+@cache
+def can_report(model_id: str, component: str) -> bool:
+    """False if no code of the model is about the component: it cannot be a peer there.
+
+    A scooter has one `motor` where other chairs have a left and a right one. A model that is not
+    in the catalogue may report anything.
+    """
+    model = load_models().get(model_id)
+    if model is None:
+        return True
+    codes = (fault for fault in load_catalogue() if fault.system in model.fault_systems)
+    return any(str(fault.component) == component for fault in codes)
 
 
 class _Count(NamedTuple):
@@ -157,18 +178,22 @@ class Fleet:
         likely, comparison_n = [], 0
         for component, faulted in facts.faulted.items():
             hits = census.hits(faulted)
-            known = [group for group in large if hits[group.class_subject]]
+            known = [
+                group
+                for group in large
+                if hits[group.class_subject] and can_report(group.model_id, component)
+            ]
             comparison_n += len(known)
             for group in known:
                 if hits[group.subject] >= self.min_faulted:
-                    tally = census.count(group, hits)
+                    tally = census.count(group, component, hits)
                     chance = self._chance(group, tally, census, hits)
                     likely.append(_Suspect(group, component, tally, chance))
         return [one for one in likely if one.chance <= self.chance * _KEEP], comparison_n
 
     def _chance(self, group: _Group, count: _Count, census: Census, hits: Counter[str]) -> float:
         """Against its class; a part of a model must stand out from the rest of the model too."""
-        if not self._is_much(count):
+        if count.peer_n < self.min_devices or not self._is_much(count):
             return 1.0
         if group.parent is not None:
             siblings = census.siblings(group, hits)
@@ -191,7 +216,7 @@ class Fleet:
             gone = [k.group.device_nos for k in kept if k.component == one.component]
             rest = facts.faulted[one.component].difference(*gone)
             hits = census.hits(rest)
-            count = census.count(one.group, hits, frozenset().union(*gone))
+            count = census.count(one.group, one.component, hits, frozenset().union(*gone))
             if not gone or (count.group_n and self._is_much(count) and count.chance <= self.chance):
                 kept.append(one)
         return sorted(kept, key=lambda one: (one.component, one.group.subject))
@@ -221,6 +246,7 @@ class Census:
         self.groups = [
             _Group(*key, frozenset(nos)) for key, nos in sorted(members.items(), key=str)
         ]
+        self._models = [group for group in self.groups if group.parent is None]
         self._sizes: Counter[str] = Counter()
         for subjects in self._subjects.values():
             self._sizes.update(subjects)
@@ -238,13 +264,28 @@ class Census:
         return hits
 
     def count(
-        self, group: _Group, hits: Counter[str], without: frozenset[int] = frozenset()
+        self,
+        group: _Group,
+        component: str,
+        hits: Counter[str],
+        without: frozenset[int] = frozenset(),
     ) -> _Count:
-        """The group against its class, both without some devices that are explained already."""
+        """The group against its class, both without some devices that are explained already.
+
+        Of the class only those count that can report the component at all.
+        """
         gone = Counter[str]()
         for device_no in without:
             gone.update(self._subjects[device_no])
+        gone[group.class_subject] += self._unable(group.device_class, component)
         return self._against(group.subject, group.class_subject, hits, gone)
+
+    def _unable(self, device_class: DeviceClass, component: str) -> int:
+        return sum(
+            self._sizes[group.subject]
+            for group in self._models
+            if group.device_class is device_class and not can_report(group.model_id, component)
+        )
 
     def siblings(self, group: _Group, hits: Counter[str]) -> _Count:
         """The group against the rest of its own model."""

@@ -340,7 +340,7 @@ KIND: Final = Kind(
             "hold",
             "For how long every value must be beyond the limit.",
             default=timedelta(0),
-            high=_DAY,
+            high=7 * _DAY,
         ),
         Whole("min_samples", "In how many samples at least.", default=1, low=1, high=1000),
         Duration(

@@ -57,7 +57,7 @@ _LET_GO: Final = 1.5
 _STILL_MOVING: Final = 0.5
 """Which part of its slope a line must keep in its newer half. Ours, without a source."""
 
-_ROSE_BEFORE: Final = 0.25
+_ROSE_BEFORE: Final = 0.5
 """Which part of its slope a line must have had before the last days. Ours, without a source."""
 
 _SHOWN_N: Final = 12
@@ -250,13 +250,13 @@ def _is_far(x: Floats, y: Floats, limit: float, horizon: float) -> bool:
 def starts_of(rule: Rule, facts: Facts, days: NDArray[np.int64], window: timedelta) -> list[int]:
     """For each day, the index of the first day that speaks with it.
 
-    That is the first in the window, and none before a repair of what the rule is about: a new
-    part owes nothing to the old one.
+    That is the first in the window, and none up to the day of a repair of what the rule is
+    about: a new part owes nothing to the old one.
     """
     first_days = days - (window // DAY - 1)
     for solved_day in renewed_days(rule, facts):
         after = np.maximum(first_days, solved_day + 1)
-        first_days = np.where(days > solved_day, after, first_days)
+        first_days = np.where(days >= solved_day, after, first_days)
     starts: list[int] = np.searchsorted(days, first_days).tolist()
     return starts
 

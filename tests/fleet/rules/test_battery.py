@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 
@@ -181,7 +181,7 @@ def test_a_battery_that_dies_at_once_is_seen_within_a_fortnight() -> None:
     days = {name: _joined(before[name], after[name]) for name in before}
     (finding,) = evaluate(days)
     assert 90 <= day_of(finding.started_at) - FIRST_DAY <= 104
-    assert finding.measures["latest_d"] == 0
+    assert finding.measures["best_d"] == 0
     assert finding.said.title.sv.startswith("Batteriet klarar inte den vanliga dagssträckan, ")
 
 
@@ -189,7 +189,39 @@ def test_a_worn_battery_that_still_manages_the_day_is_not_said_to_fail_it() -> N
     before = Battery(fade_m_per_d=0, usual_m=3_000).days(1, 90)
     after = Battery(full_m=9_000, fade_m_per_d=0, usual_m=3_000).days(2, 30)
     (finding,) = evaluate({name: _joined(before[name], after[name]) for name in before})
-    assert finding.said.title.sv.startswith("Batteriet är slitet: räckvidden är 4")
+    assert finding.said.title.sv.startswith("Batteriet är slitet: räckvidden är ")
+    assert 0.4 < finding.measures["range_m"] / finding.measures["best_range_m"] < 0.55
+
+
+def test_a_lost_cell_is_seen_within_days_and_a_forgotten_charge_is_none() -> None:
+    days = Battery(fade_m_per_d=0).days(1, 60)
+    voltage, charge = days["battery_voltage_v"], days["state_of_charge_pct"]
+    lost = np.where(np.arange(60) < 50, voltage.high, voltage.high - 2.0)
+    (finding,) = evaluate(days | {"battery_voltage_v": replace(voltage, high=lost)})
+    assert 50 <= day_of(finding.started_at) - FIRST_DAY <= 52
+    assert finding.said.title.sv == "En battericell är troligen död"
+    full = np.where(np.arange(60) < 50, charge.high, 80.0)
+    uncharged = {"state_of_charge_pct": replace(charge, high=full)}
+    assert evaluate(days | uncharged | {"battery_voltage_v": replace(voltage, high=lost)}) == []
+
+
+def test_a_battery_that_is_too_small_is_not_a_worn_one() -> None:
+    """Driven to its end every day since it was new, it has lost nothing."""
+    assert evaluate(Battery(full_m=9_000, fade_m_per_d=0, usual_m=9_500).days(4)) == []
+
+
+def test_a_day_at_home_does_not_look_like_wear() -> None:
+    """Standing costs charge too; per metre driven, a quiet month costs several times as much."""
+    rng = np.random.default_rng(2)
+    usual = np.where(np.arange(150) < 110, 6_000.0, 1_500.0)
+    driven = usual * np.exp(rng.normal(0, 0.3, 150))
+    drop = np.round(8 + driven / 200)
+    odometer = 1e6 + np.concatenate(([0.0], np.cumsum(driven)))
+    days = {
+        "odometer_m": series(odometer[:-1], odometer[1:]),
+        "state_of_charge_pct": series(99 - drop, np.full(150, 99.0)),
+    }
+    assert evaluate(days) == []
 
 
 def _joined(first: DaySeries, second: DaySeries) -> DaySeries:

@@ -11,6 +11,7 @@ from fleet import tickets
 from fleet.faults import load_catalogue
 from fleet.rules.findings import Both, Need
 from fleet.rules.kinds.fault import KIND
+from fleet.rules.reader import shipped_rules
 from fleet.rules.rule import Asks
 from fleet.words import Component, Severity, Usability
 
@@ -165,6 +166,27 @@ def test_a_young_raise_is_held_until_the_debounce_is_over():
     items, rule = [coded(1, MAJOR, episode(NOON))], rule_of(KIND, **DEBOUNCED)
     assert one(items, at(seconds=119), rule=rule).need is Need.HELD
     assert one(items, at(seconds=120), rule=rule).need is Need.TICKET
+
+
+@pytest.mark.parametrize(
+    ("code", "found"),
+    [
+        pytest.param(MAJOR, 0, id="major"),
+        pytest.param("vr2.bars/8", 1, id="critical"),
+        pytest.param(BRAKE, 1, id="a brake"),
+    ],
+)
+def test_the_shipped_rule_waits_for_one_blink_but_never_for_what_may_do_harm(code, found):
+    rule, _ = shipped_rules()["reported-fault"]
+    items = [coded(1, code, episode(NOON, at(minutes=5)))]
+    assert len(evaluate(items, rule=rule)) == found
+    again = [*items, coded(2, code, episode(at(13), at(13, minutes=5)))]
+    assert len(evaluate(again, at(14), rule=rule)) == found + 1
+
+
+def test_from_where_a_rule_never_waits_is_its_own_matter():
+    rule = rule_of(KIND, **DEBOUNCED, at_once="major")
+    assert evaluate([coded(1, MAJOR, episode(NOON, at(minutes=1)))], rule=rule)
 
 
 def test_a_care_rule_asks_for_care_and_alone_sees_measurements():

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from fleet.rules.facts import day_closes_at, day_starts_at
 from fleet.rules.findings import Both
 from fleet.rules.kinds import fleet
-from fleet.rules.kinds.fleet import KIND, FleetDevice, FleetFacts, group_findings
+from fleet.rules.kinds.fleet import KIND, FleetDevice, FleetFacts, can_report, group_findings
 from fleet.rules.parameters import read_all
 from fleet.rules.rule import Asks, Rule
 from fleet.ticket_states import OrderKind
@@ -192,11 +192,24 @@ def test_what_was_found_before_begins_when_it_began_and_is_kept_by_a_milder_limi
     planted = frozenset(members(model_id="b400", batch="b3")[:5])
     faulted = {"brake": planted | frozenset(members(model_id="m3")[:5])}
     key = ("model:b400/batch:b3", "brake")
-    fresh, kept = a_rule(chance=0.002), {key: datetime(2026, 11, 1, tzinfo=UTC)}
+    fresh, kept = a_rule(chance=0.0005), {key: datetime(2026, 11, 1, tzinfo=UTC)}
     assert found(faulted, fresh) == []
     facts = FleetFacts(DAY, FLEET, faulted, held=kept)
     (one,) = group_findings(fresh, facts)
     assert one.finding.started_at == kept[key]
+
+
+def test_models_that_cannot_report_a_part_are_no_peers_there() -> None:
+    """A scooter has one motor, most chairs a left and a right one: nothing is wrong with it."""
+    chairs = ("permobil-m3", "dynamic-rhino2")
+    devices = [FleetDevice(n, "demo", chairs[n % 2], None, None, CHAIR) for n in range(600)]
+    scooters = [d.device_no for d in devices if d.model_id == "dynamic-rhino2"]
+    assert not can_report("permobil-m3", "motor")
+    assert can_report("dynamic-rhino2", "motor")
+    facts = FleetFacts(DAY, devices, {"motor": frozenset(scooters[:20])})
+    assert group_findings(RULE, facts) == []
+    facts = FleetFacts(DAY, devices, {"battery": frozenset(scooters[:20])})
+    assert [one.subject for one in group_findings(RULE, facts)] == ["model:dynamic-rhino2"]
 
 
 def test_classes_are_never_each_other_s_peers() -> None:

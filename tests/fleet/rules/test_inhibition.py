@@ -20,6 +20,9 @@ BUS = "vr2.named/COMMUNICATIONS ERROR"
 MOTOR = "rnet.ics/2029"
 LEFT_BRAKE = "dx2.tracer/5"
 POWER_MODULE_CRITICAL = "vr2.bars/8"
+JOYSTICK_CRITICAL = "linx-le.flash/1"
+TWO_NIGHTS = 48 * 60
+"""In minutes."""
 
 
 def span(start, end=None, **more):
@@ -45,7 +48,7 @@ def explained(*items, now=None):
     ],
 )
 def test_when_a_low_battery_explains_a_joystick_fault(parent, child, hidden):
-    found = explained((LOW, span(*parent)), (JOYSTICK, span(*child)))
+    found = explained((LOW, span(*parent)), (JOYSTICK, span(*child)), now=500)
     assert found == ({2: 1} if hidden else {})
 
 
@@ -63,9 +66,23 @@ def test_a_forgotten_cause_explains_nothing():
     assert explained((LOW, reported_again), (JOYSTICK, span(day + 1, day + 5))) == {2: 1}
 
 
-@pytest.mark.parametrize("code", [LEFT_BRAKE, POWER_MODULE_CRITICAL, "vr2/3D00", "dx.flash/8"])
+@pytest.mark.parametrize("code", [LEFT_BRAKE, JOYSTICK_CRITICAL, "vr2/3D00", "dx.flash/8"])
 def test_what_a_low_battery_never_hides(code):
     assert explained((LOW, span(0)), (code, span(5, 6))) == {}
+
+
+@pytest.mark.parametrize(
+    ("child", "hidden"),
+    [
+        pytest.param((5, 50), True, id="it passed"),
+        pytest.param((5, TWO_NIGHTS + 5), True, id="for two nights"),
+        pytest.param((5, TWO_NIGHTS + 6), False, id="for longer"),
+        pytest.param((5, None), False, id="it is still there"),
+    ],
+)
+def test_a_battery_that_stays_low_puts_a_dead_module_off_and_no_more(child, hidden):
+    found = explained((LOW, span(0, None)), (POWER_MODULE_CRITICAL, span(*child)), now=9_000)
+    assert found == ({2: 1} if hidden else {})
 
 
 def test_too_high_a_voltage_explains_nothing():
@@ -81,16 +98,16 @@ def test_what_is_explained_hands_over_to_the_first_cause():
 
 
 def test_of_two_causes_the_first_counts():
-    assert explained((LOW, span(3)), ("vr2/2C02", span(1)), (JOYSTICK, span(4))) == {3: 2}
+    assert explained((LOW, span(3)), ("vr2/2C02", span(1)), (JOYSTICK, span(4)), now=9) == {3: 2}
 
 
-def test_no_brake_and_no_critical_hardware_is_hidden_by_the_shipped_table():
+def test_no_brake_and_of_critical_parts_only_what_restarts_is_hidden_by_the_shipped_table():
     for inhibition in load_inhibitions():
         hidden = [fault for fault in load_catalogue() if inhibition.is_child(fault)]
         assert hidden
         assert not [fault for fault in hidden if fault.component in BRAKES]
         critical = {f.component for f in hidden if f.severity is Severity.CRITICAL}
-        assert critical <= {Component.BUS}
+        assert critical <= {Component.BUS, Component.POWER_MODULE}
 
 
 def test_a_brake_is_no_child_even_if_the_table_said_so():
@@ -146,6 +163,7 @@ lead = "60 s"
 tail = "60 s"
 outlasts = "10 min"
 credible = "24 h"
+at_most = "48 h"
 """
 BACK = """
 [[inhibition]]
@@ -159,6 +177,7 @@ lead = "60 s"
 tail = "60 s"
 outlasts = "10 min"
 credible = "24 h"
+at_most = "48 h"
 """
 
 

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from fleet import tickets
 from fleet.episodes import Episode
 from fleet.faults import load_catalogue
 from fleet.rules.facts import (
@@ -18,6 +19,7 @@ from fleet.rules.facts import (
     DeviceProfile,
     Facts,
     Repair,
+    Span,
     day_closes_at,
     day_starts_at,
 )
@@ -172,6 +174,16 @@ def test_what_is_back_is_a_finding_about_that_repair() -> None:
     assert finding.is_open
     assert BRAKE.code in finding.said.happened.sv
     assert "2\u00a0gånger sedan ärende 41" in finding.said.happened.sv
+
+
+def test_what_is_minor_or_happens_in_the_workshop_is_no_return() -> None:
+    codes = frozenset({f"{SYSTEM}/{ACTUATOR.code}"})
+    seat = Repair(45, "actuator", on(20), codes)
+    assert not tickets.is_for_workshop(ACTUATOR)
+    assert not evaluate(facts([episode(24, ACTUATOR)], 30, repairs=(seat,)))
+    visit = Span(on(23), on(25))
+    assert not evaluate(facts([*BEFORE, episode(24)], 30, quiet=(visit,)))
+    assert evaluate(facts([*BEFORE, episode(26)], 30, quiet=(visit,)))
 
 
 def test_the_next_repair_ends_it_and_answers_for_what_comes_after() -> None:

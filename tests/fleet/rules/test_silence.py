@@ -253,6 +253,16 @@ def test_the_group_that_explains_most_is_named_once(down: Sequence[int], subject
     assert outage.chance < 1e-4
 
 
+def test_one_network_in_one_area_is_named_where_the_census_knows_it() -> None:
+    """Twenty of eighty in the area and of four hundred in the network are too few to tell."""
+    at_place = silence.groups_of([("area", "Mora"), ("network", "carrier-a")])
+    silent = [SilentDevice(number, AT, HOUR, at_place) for number in range(20)]
+    census = {EVERYBODY: 2000, ("area", "Mora"): 80, ("network", "carrier-a"): 400}
+    assert not outages(silent, census)
+    (outage,) = outages(silent, {**census, (silence.CELL, "carrier-a, Mora"): 40})
+    assert (outage.subject, len(outage.device_nos)) == ("cell:carrier-a, Mora", 20)
+
+
 def test_two_outages_at_two_times_are_two() -> None:
     both = fell_silent(range(400, 600), AT) + fell_silent(range(1000, 1010), AT + 2 * DAY)
     assert [o.subject for o in outages(both, CENSUS)] == ["area:a2", "gateway:gw-100"]

@@ -127,6 +127,18 @@ def test_a_value_at_rest_neither_proves_nor_ends_it():
     assert minutes(evaluate(samples(20, 25, 20, 24), current, **UNDER_LOAD)) == [(2, 2)]
 
 
+def test_only_in_hours_in_which_a_slow_value_was_always_good():
+    """The charge is told once a record, not with each voltage."""
+    rule = rule_of(KIND, **LOW, given_metric="state_of_charge_pct", given_above="50 %")
+    voltage = samples(20, 20, start=600) + samples(20, 20, start=4200) + samples(20, 20, start=7800)
+    charge = samples(80, 70, every=900.0) + samples(55, 49, every=900.0, start=3600)
+    loaded = {"battery_voltage_v": voltage, "state_of_charge_pct": charge}
+    found = rule.condition.evaluate(rule, facts(at(3), samples=loaded), window(at(-30), at(3)))
+    assert minutes(found) == [(11, 11)]
+    assert found[0].said.happened.sv.endswith("räknas.")
+    assert rule.condition.needs.samples == ("battery_voltage_v", "state_of_charge_pct")
+
+
 def test_needs_name_the_suspicious_hours():
     needs = rule_of(KIND, **LOW | UNDER_LOAD).condition.needs
     assert needs.samples == ("battery_voltage_v", "motor_left_current_a")
@@ -179,6 +191,7 @@ def test_a_care_rule_asks_for_care():
         ({"apart": "1 min"}, "shorter than max_gap"),
         ({"while_metric": "motor_left_current_a"}, "exactly one"),
         ({"while_metric": "battery_voltage_v", "while_above": "5 V"}, "the metric itself"),
+        ({"given_metric": "state_of_charge_pct"}, "given_below and given_above: exactly one"),
     ],
 )
 def test_senseless_values_are_refused(changes, said):

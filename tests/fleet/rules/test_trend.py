@@ -167,7 +167,30 @@ def test_days_without_data_keep_the_state() -> None:
 
 
 def test_too_few_days_say_nothing() -> None:
-    assert evaluate(leaks(nights(5, 30, 20))) == []
+    assert evaluate(leaks(nights(5, 30, 11))) == []
+
+
+@pytest.mark.parametrize(
+    ("every", "high_n", "is_found"),
+    [(1, 10, False), (1, 16, True), (4, 3, False), (4, 6, True)],
+    ids=["a cold", "a step", "seldom used, too few", "seldom used, a step"],
+)
+def test_a_step_must_last_a_fortnight_however_seldom_the_device_is_used(
+    every: int, high_n: int, is_found: bool
+) -> None:
+    low = nights(0, 12, 40 // every)
+    values = np.concatenate((low, nights(0, 36, high_n), nights(0, 12, 40 // every, 5)))
+    found = evaluate(leaks(values, FIRST + every * np.arange(len(values))))
+    assert bool(found) is is_found
+
+
+def test_a_cold_seldom_bends_a_line() -> None:
+    """Nine nights of a blocked nose; the line alone is bent by every eighth."""
+    found = 0
+    for seed in range(40):
+        parts = ((9, 28, seed), (18, 9, seed + 500), (9, 40, seed + 900))
+        found += bool(evaluate(leaks(np.concatenate([nights(0, *part) for part in parts]))))
+    assert found <= 3
 
 
 @pytest.mark.parametrize(

@@ -148,6 +148,41 @@ def test_nothing_without_readings():
     assert not evaluate(hours(1.0), last=100)
 
 
+BY_METER = EVERY_500 | {"by_meter": True}
+
+
+@pytest.mark.parametrize(
+    ("readings", "in_service_on", "repairs", "expected"),
+    [
+        pytest.param(steady(2, 100, 1300), None, [], [(70, None)], id="60 h before 1,500"),
+        pytest.param(steady(2, 100, 4000), None, [], [], id="just past a mark at first sight"),
+        pytest.param(steady(2, 3, 498), None, [], [(1, None)], id="passed before a pace is known"),
+        pytest.param(steady(2, 100, 1300), None, [5], [], id="a known service counts instead"),
+        pytest.param(steady(2, 90, 1430), None, [50], [(14, 50)], id="until the service"),
+        pytest.param(steady(2, 40, 490), date.fromordinal(FIRST + 10), [], [], id="lent later"),
+        pytest.param([*steady(2, 30, 300), *steady(2, 30, 600)], None, [], [], id="a new module"),
+    ],
+)
+def test_by_the_meter_itself(readings, in_service_on, repairs, expected):
+    found = evaluate(
+        hours(*readings),
+        last=len(readings) - 1,
+        in_service_on=in_service_on,
+        repairs=[service(day) for day in repairs],
+        **BY_METER,
+    )
+    assert days_of(found) == expected
+
+
+def test_the_meter_is_named_and_service_stays_due_until_it_is_done():
+    found = evaluate(hours(*steady(2, 200, 1300)), last=199, **BY_METER)
+    assert days_of(found) == [(70, None)]
+    (early,) = evaluate(hours(*steady(2, 80, 1300)), last=79, **BY_METER)
+    assert early.measures["meter_drive_time_s"] == 1458 * HOUR
+    assert early.measures["earliest_d"] == 21
+    assert "enligt mätaren: 1\N{NO-BREAK SPACE}458,0" in early.said.happened.sv
+
+
 YEARLY = {"date_every": "12 months", "ahead": "30 d"}
 
 

@@ -71,6 +71,22 @@ def by_day(first_day: int, values: Iterable[float]) -> list[tuple[datetime, floa
     ]
 
 
+SAG_N = 20
+"""Samples of a sag, one a minute: far longer than any rule asks for."""
+
+
+def sag(at: datetime, *, driving: bool = True) -> list[tuple[str, datetime, float]]:
+    """A chair with a charged battery whose voltage falls far below the limit, while it drives."""
+    times = [at + timedelta(minutes=n) for n in range(SAG_N)]
+    values = {
+        "battery_voltage_v": 20.0,
+        "motor_left_current_a": 25.0 if driving else 0.0,
+        "motor_current_a": 25.0 if driving else 0.0,
+        "state_of_charge_pct": 90.0,
+    }
+    return [(name, when, value) for name, value in values.items() for when in times]
+
+
 @dataclass
 class World:
     url: str
@@ -155,6 +171,9 @@ class World:
                 [list(column) for column in zip(*hours, strict=True)],
             )
 
+    def sag(self, device_no: int, at: datetime, *, driving: bool = True) -> None:
+        self.store_samples([(device_no, *point) for point in sag(at, driving=driving)])
+
     def heard(self, device_no: int, at: datetime) -> None:
         """A record of the device was received."""
         self.conn.execute(
@@ -234,7 +253,7 @@ class World:
             conn.commit()
 
     def rows(self, statement: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
-        return self.conn.execute(statement, parameters).fetchall()
+        return self.conn.execute(statement, parameters or None).fetchall()
 
     def value(self, statement: str, parameters: Sequence[Any] = ()) -> Any:
         ((found,),) = self.rows(statement, parameters)
