@@ -28,6 +28,9 @@ ON_TIME: Final = timedelta(minutes=15)
 """A day rule that is evaluated this soon after its day closed keeps the close as the time it was
 known; later, it was known when it was evaluated."""
 
+LOOK_AGAIN: Final = timedelta(minutes=5)
+"""How often a finding is looked at again that another fault explains for the time being."""
+
 
 @dataclass(slots=True)
 class Examined:
@@ -50,7 +53,7 @@ class Examined:
         for key, candidates in self.candidates.items():
             for finding in (c.finding for c in candidates if c.finding.need is Need.HELD):
                 settled_at = finding.known_at + SETTLE
-                due_at = settled_at if settled_at > now else now + SETTLE
+                due_at = settled_at if settled_at > now else now + LOOK_AGAIN
                 held[key.device_no] = min(due_at, held.get(key.device_no, due_at))
         return held
 
@@ -111,7 +114,7 @@ class _Changes:
         concluded: Sequence[Finding],
         now: datetime,
     ) -> None:
-        # Before they are compared: what is concluded again must not seem to have been known earlier.
+        # Before they are compared: what is concluded again must not seem to be known earlier.
         result = reconcile_findings(old, [known_by(finding, now) for finding in concluded])
         before = {stored.finding_no: stored.finding for stored in old}
         self.kept += [(subject, stored) for stored in result.kept]

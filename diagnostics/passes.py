@@ -25,6 +25,9 @@ from storage.diagnosis import EpisodeChanges, FaultHistory, FaultKey, InboxRow
 SPREAD_S: Final = 7200
 """Over how many seconds the looks at a closed day are spread; as in storage/sql/rollup.sql."""
 
+_ENDS_BY_TIME: Final = frozenset({"recurrence", "threshold"})
+"""Kinds of rules whose findings are over a while after the last thing they rest on."""
+
 RECHECK_AFTER: Final = timedelta(minutes=10)
 """A silence timer is never set closer than this, so that no device is looked at all the time."""
 
@@ -86,6 +89,7 @@ def work_agenda(conn: Connection, book: Rulebook, now: datetime, limit: int) -> 
     written = write_tickets(conn, book, examined, now)
     verify_repairs(conn, book, examined.facts, now, written)
     findings.put_agenda(conn, _again(book, examined, now))
+    findings.put_agenda(conn, _until_over(book, examined, now))
     findings.put_agenda(conn, _when_their_day_closes(conn, due, now))
     return PassResult(
         taken_n=len(due),
@@ -118,6 +122,19 @@ def _again(
             at = max(soonest, now + RECHECK_AFTER)
             due[no] = (now, min(at, due[no][1]) if no in due else at)
     return due
+
+
+def _until_over(
+    book: Rulebook, examined: Examined, now: datetime
+) -> dict[int, tuple[datetime, datetime]]:
+    """Devices with a finding that ends when enough days have passed, whatever comes from them."""
+    by_time = {rule.id for rule in book.rules if rule.kind in _ENDS_BY_TIME}
+    closes_at = day_closes_at(last_closed_day(now) + 1)
+    return {
+        key.device_no: (now, closes_at + timedelta(seconds=key.device_no % SPREAD_S))
+        for key, candidates in examined.candidates.items()
+        if any(c.finding.is_open and c.finding.rule_id in by_time for c in candidates)
+    }
 
 
 def _when_their_day_closes(

@@ -137,7 +137,7 @@ def _diagnose(book: Rulebook, history: DeviceHistory, until: datetime) -> _Diagn
         would_be_tickets(owner, facts.device, findings, _repairs_by_cause(history)),
         list(_forecasts(book, facts, findings)),
         gaps_of(facts),
-        [f for f in findings if f.episodes and f.need is Need.TICKET],
+        [f for f in findings if f.episodes and f.need is Need.TICKET and "/" in f.about],
     )
 
 

@@ -55,7 +55,9 @@ def _silent(  # noqa: PLR0913, PLR0917 - the columns of a row
 
 def census(conn: Connection, tenant_no: int, groups: Iterable[Group]) -> dict[Group, int]:
     """How many devices each of these groups has, and the tenant under ("all", "")."""
-    rows = conn.execute(_SQL["census"], {"tenant_no": tenant_no, **_named(groups)})
+    models = [model.id for model in load_models() if model.longest_silence_s is not None]
+    parameters = {"tenant_no": tenant_no, "models": models, **_named(groups)}
+    rows = conn.execute(_SQL["census"], parameters)
     return {(dimension, value): count for dimension, value, count in rows}
 
 

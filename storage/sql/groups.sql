@@ -19,23 +19,31 @@ WHERE d.tenant_no = %(tenant_no)s::int AND d.status = 'active'
 ORDER BY d.device_no;
 
 -- name: census
--- How many devices each of these groups has, and the tenant in all.
-SELECT 'all', '', count(*) FROM device WHERE tenant_no = %(tenant_no)s::int AND status = 'active'
+-- How many devices each of these groups has whose silence says something, and the tenant in all.
+WITH counted AS (
+    SELECT device.*, centre.id AS centre_id, gateway.id AS gateway_id
+    FROM device
+    LEFT JOIN centre USING (centre_no)
+    LEFT JOIN device AS gateway ON gateway.device_no = device.gateway_no
+    WHERE device.tenant_no = %(tenant_no)s::int AND device.status = 'active'
+        AND device.model_id = ANY(%(models)s::text[])
+)
+SELECT 'all', '', count(*) FROM counted
 UNION ALL
-SELECT 'gateway', gateway.id, count(*) FROM device JOIN device AS gateway
-    ON gateway.device_no = device.gateway_no
-WHERE device.tenant_no = %(tenant_no)s::int AND gateway.id = ANY(%(gateways)s::text[])
-GROUP BY gateway.id
+SELECT 'gateway', gateway_id, count(*) FROM counted
+WHERE gateway_id = ANY(%(gateways)s::text[]) GROUP BY gateway_id
 UNION ALL
-SELECT 'area', area, count(*) FROM device
-WHERE tenant_no = %(tenant_no)s::int AND area = ANY(%(areas)s::text[]) GROUP BY area
+SELECT 'area', area, count(*) FROM counted WHERE area = ANY(%(areas)s::text[]) GROUP BY area
 UNION ALL
-SELECT 'network', network, count(*) FROM device
-WHERE tenant_no = %(tenant_no)s::int AND network = ANY(%(networks)s::text[]) GROUP BY network
+SELECT 'network', network, count(*) FROM counted
+WHERE network = ANY(%(networks)s::text[]) GROUP BY network
 UNION ALL
-SELECT 'centre', centre.id, count(*) FROM device JOIN centre USING (centre_no)
-WHERE device.tenant_no = %(tenant_no)s::int AND centre.id = ANY(%(centres)s::text[])
-GROUP BY centre.id;
+SELECT 'cell', network || ', ' || area, count(*) FROM counted
+WHERE network = ANY(%(networks)s::text[]) AND area = ANY(%(areas)s::text[])
+GROUP BY network, area
+UNION ALL
+SELECT 'centre', centre_id, count(*) FROM counted
+WHERE centre_id = ANY(%(centres)s::text[]) GROUP BY centre_id;
 
 -- name: silent_findings
 -- The open findings about lost contact of these devices.

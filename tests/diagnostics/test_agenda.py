@@ -232,3 +232,16 @@ def test_a_rule_that_is_turned_off_concludes_nothing_new(plain_world, report):
     world.diagnose(NOON + 2 * HOUR)
     assert world.findings("about") == [("vr2/3D00",)], "what was concluded stays"
     assert world.rows("SELECT state FROM ticket") == [("new",)], "and so does its ticket"
+
+
+def test_a_finding_that_ends_by_time_ends_though_nothing_more_is_heard(plain_world):
+    world = plain_world
+    device_no = world.device()
+    _sag(world, device_no, TODAY)
+    world.live(looked_at(TODAY))
+    assert world.findings("ended_at") == [(None,)], "the next day may belong to it"
+    looks = [len(world.look(looked_at(TODAY + n))) for n in range(1, 5)]
+    ((ended_at,),) = world.findings("ended_at")
+    assert ended_at is not None
+    assert looks[-1] == 0, "and then there is nothing to look at"
+    assert world.rows("SELECT is_active FROM ticket") == [(False,)]

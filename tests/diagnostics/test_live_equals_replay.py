@@ -143,7 +143,7 @@ def _replayed(world, devices, rules):
 
 def _enabled(world):
     with connect(world.url) as conn:
-        return [rule for rule in world.rules.book(conn).on_device]
+        return list(world.rules.book(conn).on_device)
 
 
 def _stored(world, rule_id, columns):

@@ -32,7 +32,8 @@ def test_urgent_is_proposed_by_what_the_person_cannot_do_without_the_device(worl
         ("e-major", "AU", []),
     ]
     proposals = world.rows(
-        "SELECT device.id, ticket_event.detail -> 'because' FROM ticket_event JOIN ticket USING (ticket_no)"
+        "SELECT device.id, ticket_event.detail -> 'because'"
+        " FROM ticket_event JOIN ticket USING (ticket_no)"
         " JOIN device USING (device_no) WHERE kind = 'urgent_proposed' ORDER BY device.id"
     )
     assert proposals == [

@@ -86,9 +86,11 @@ _ROUGH_SLACK: Final = 1.5
 
 _BLOCK_N: Final = 15
 _REACH_D: Final = 400
+_LET_GO: Final = 1.5
 _CLEAR: Final = 1.15
-"""What was found is kept until it is this many times its limit: no battery gets well by itself,
-and a ticket must not come and go with the weather. Ours, without a source."""
+"""What was found is kept while its end is within this many horizons, or it is below this many
+times its limit: no battery gets well by itself, and a ticket must not come and go with the
+weather. Ours, without a source."""
 
 _COLD_C: Final = 8.0
 _CHILL_WEIGHT: Final = 0.7
@@ -336,7 +338,8 @@ class _History:
         is_coming = (
             line.is_rising and when.best <= min(horizon, day - x[0]) and goes_on(line, x, -y)
         )
-        stays = was_on and -line.at(day) < _CLEAR * limit.value
+        is_near = when.best <= horizon * _LET_GO or -line.at(day) < _CLEAR * limit.value
+        stays = was_on and is_near
         is_there = line.at(day) + limit.value > _LEVEL_DOUBT * line.sd_at(day)
         return _Said(is_coming or stays or is_there, when)
 

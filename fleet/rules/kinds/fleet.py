@@ -33,6 +33,11 @@ one question about a group that stands out already, so it is not divided among a
 held to those, a bad batch of 20 would have to fault on most of its devices. The usual level."""
 
 
+_MODEL_SHARE: Final = 0.2
+"""Which part of a whole model must have faulted. Models differ in what they can report, in who
+uses them and in their age, so that "more than other models" alone is no defect. Ours."""
+
+
 class FleetDevice(NamedTuple):
     device_no: int
     tenant_id: str
@@ -194,6 +199,8 @@ class Fleet:
     def _chance(self, group: _Group, count: _Count, census: Census, hits: Counter[str]) -> float:
         """Against its class; a part of a model must stand out from the rest of the model too."""
         if count.peer_n < self.min_devices or not self._is_much(count):
+            return 1.0
+        if group.parent is None and count.hit_n < _MODEL_SHARE * count.group_n:
             return 1.0
         if group.parent is not None:
             siblings = census.siblings(group, hits)

@@ -20,6 +20,7 @@ from fleet.rules.kind import Kind
 from fleet.rules.kinds.fault import cause_for, in_time
 from fleet.rules.parameters import (
     Duration,
+    Flag,
     MetricName,
     Parameter,
     ParameterError,
@@ -67,15 +68,16 @@ class _Stretch(NamedTuple):
 class FaultDays:
     """Faults on at least `days` of any `within` local days in a row, at most one a day counted.
 
-    A day counts by the episodes that began on it, outside the workshop, and by those that began
-    before and were reported on it or later. Whether it holds on a day is decided by that whole
-    day and those before it; a later report of a fault that never went says that it was there.
+    A day counts by the episodes that began on it, outside the workshop; with `lasting` also by
+    those that began before and were reported on it or later. Whether it holds on a day is decided
+    by that whole day and those before it, but for what a later report says of a fault that stayed.
     """
 
     selection: Selection
     by: By
     days: int
     within_days: int
+    lasting: bool = False
 
     @property
     def needs(self) -> Needs:
@@ -93,7 +95,7 @@ class FaultDays:
         )
 
     def _stretches(self, items: Sequence[CodedEpisode], now: datetime) -> Iterator[_Stretch]:
-        by_day = _by_day(items)
+        by_day = _by_day(items, lasting=self.lasting)
         for first, end in _runs(self._holding(sorted(by_day))):
             seen = [day for day in by_day if first - self.within_days < day < end]
             deciding = [day for day in seen if day <= first]
@@ -130,12 +132,13 @@ class FaultDays:
         )
 
 
-def _by_day(items: Iterable[CodedEpisode]) -> dict[int, list[CodedEpisode]]:
-    """The episodes of each day from their first report to their last, those that began first."""
+def _by_day(items: Iterable[CodedEpisode], *, lasting: bool) -> dict[int, list[CodedEpisode]]:
+    """The episodes that began on each day; `lasting`: up to the day of their last report."""
     by_day: dict[int, list[CodedEpisode]] = {}
     for item in items:
-        last_day = day_of(item.episode.last_at)
-        for day in range(day_of(item.episode.started_at), last_day + 1):
+        first_day = day_of(item.episode.started_at)
+        last_day = day_of(item.episode.last_at) if lasting else first_day
+        for day in range(first_day, last_day + 1):
             by_day.setdefault(day, []).append(item)
     return by_day
 
@@ -479,6 +482,8 @@ class Rise(Parameter):
 def _build(values: Mapping[str, Any]) -> Condition:
     if values["counting"] is Counting.DAYS:
         return _fault_days(values)
+    if values["lasting"]:
+        raise ParameterError("lasting is not used when rises are counted", "Remove lasting")
     if values["rise"] is None:
         raise ParameterError("counting rises, but no rise is given", "Write rise = 5")
     if values["days"] is not None:
@@ -499,7 +504,9 @@ def _fault_days(values: Mapping[str, Any]) -> FaultDays:
     if values["days"] > within_days:
         problem = f"{values['days']} days do not fit in a window of {within_days}"
         raise ParameterError(problem, "Lower days or widen within")
-    return FaultDays(selection_of(values), values["by"], values["days"], within_days)
+    return FaultDays(
+        selection_of(values), values["by"], values["days"], within_days, values["lasting"]
+    )
 
 
 def _whole_days(within: timedelta) -> int:
@@ -527,6 +534,9 @@ KIND: Final = Kind(
         Word("counting", "What is counted: days with a fault, or a rise.", of=Counting),
         Duration("within", "The length of the window.", low=_DAY, high=timedelta(days=180)),
         Whole("days", "On how many different local days.", default=None, low=2, high=180),
+        Flag(
+            "lasting", "A fault that stays counts on each day up to its last report.", default=False
+        ),
         MetricName(
             "metric",
             "The counter that rises; without it the counts in controllers' logs.",

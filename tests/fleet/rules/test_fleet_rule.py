@@ -206,9 +206,9 @@ def test_models_that_cannot_report_a_part_are_no_peers_there() -> None:
     scooters = [d.device_no for d in devices if d.model_id == "dynamic-rhino2"]
     assert not can_report("permobil-m3", "motor")
     assert can_report("dynamic-rhino2", "motor")
-    facts = FleetFacts(DAY, devices, {"motor": frozenset(scooters[:20])})
+    facts = FleetFacts(DAY, devices, {"motor": frozenset(scooters[:80])})
     assert group_findings(RULE, facts) == []
-    facts = FleetFacts(DAY, devices, {"battery": frozenset(scooters[:20])})
+    facts = FleetFacts(DAY, devices, {"battery": frozenset(scooters[:80])})
     assert [one.subject for one in group_findings(RULE, facts)] == ["model:dynamic-rhino2"]
 
 

@@ -71,11 +71,13 @@ def test_days_of_a_week(days, expected):
 
 def test_a_fault_that_stays_and_is_reported_again_counts_on_every_day():
     lasting = episode(at(0), None, raised=3, last=at(3, minutes=1))
-    (found,) = evaluate(numbered([(JOYSTICK, lasting)]), at(4), **THREE_OF_SEVEN)
+    when = THREE_OF_SEVEN | {"lasting": True}
+    assert not evaluate(numbered([(JOYSTICK, lasting)]), at(4), **THREE_OF_SEVEN)
+    (found,) = evaluate(numbered([(JOYSTICK, lasting)]), at(4), **when)
     assert found.started_at == found.known_at == day_starts_at(day_of(at(2)))
     assert found.measures["episode_count"] == 1
     never_cleared = episode(at(0), None)
-    assert not evaluate(numbered([(JOYSTICK, never_cleared)]), at(4), **THREE_OF_SEVEN)
+    assert not evaluate(numbered([(JOYSTICK, never_cleared)]), at(4), **when)
 
 
 def test_it_is_open_until_the_day_it_ends_on_has_closed():
