@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from fleet.episodes import FLAP_WINDOW, Episode, FaultEvent, Stored
+from fleet.rules.facts import day_closes_at, last_closed_day
 from storage.connection import Connection
 from storage.queries import load_queries
 
@@ -154,7 +155,7 @@ def finish_inbox(
 
 
 def mark_for_agenda(conn: Connection, taken: Sequence[InboxRow], now: datetime) -> None:
-    """Ask for a look at more than the faults, where new faults change it."""
+    """Have all rules look at the devices: at the close of the day, or now where faults say so."""
     conn.execute(
         _SQL["mark_for_agenda"],
         {
@@ -162,6 +163,7 @@ def mark_for_agenda(conn: Connection, taken: Sequence[InboxRow], now: datetime) 
             "epochs": [record.epoch for record in taken],
             "seqs": [record.seq for record in taken],
             "now": now,
+            "closes_at": day_closes_at(last_closed_day(now) + 1),
         },
     )
 

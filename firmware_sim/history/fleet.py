@@ -64,9 +64,7 @@ def all_causes(world: World, truths: Iterable[tuple[Profile, Sequence[Cause]]]) 
     ]
 
 
-def _shared(
-    trouble: FleetTrouble, singles: Sequence[Cause], profiles: Sequence[Profile]
-) -> Cause:
+def _shared(trouble: FleetTrouble, singles: Sequence[Cause], profiles: Sequence[Profile]) -> Cause:
     """One cause of many; a storm is over when its supplier has mended it, a bad lot stays bad."""
     is_storm = trouble.kind == "storm"
     shown = sorted(c.detectable_since for c in singles if c.detectable_since is not None)

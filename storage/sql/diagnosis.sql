@@ -116,17 +116,20 @@ FROM unnest(%(inbox)s::bigint[], %(due_at)s::timestamptz[]) AS held (inbox_no, d
 WHERE inbox.inbox_no = held.inbox_no;
 
 -- name: mark_for_agenda
--- Devices with new faults that more than their faults is to be asked about: a repair that may
--- not have held, a silence that is over.
+-- Devices with new faults: all rules look at them when the day closes, and at once where more than
+-- the faults is to be asked about: a repair that may not have held, a silence that is over.
 INSERT INTO agenda (device_no, from_at, due_at)
-SELECT taken.device_no, min(f.at), %(now)s::timestamptz
+SELECT taken.device_no, min(f.at), min(CASE
+    WHEN EXISTS (SELECT FROM ticket WHERE ticket.device_no = taken.device_no
+            AND ticket.state = 'solved')
+        OR EXISTS (SELECT FROM finding WHERE finding.device_no = taken.device_no
+            AND finding.about = 'contact' AND finding.ended_at IS NULL)
+    THEN %(now)s::timestamptz
+    ELSE %(closes_at)s::timestamptz + taken.device_no %% 7200 * interval '1 second'
+END)
 FROM unnest(%(devices)s::int[], %(epochs)s::text[], %(seqs)s::bigint[])
     AS taken (device_no, epoch, seq)
 JOIN fault_event AS f USING (device_no, epoch, seq)
-WHERE EXISTS (SELECT FROM ticket WHERE ticket.device_no = taken.device_no
-        AND ticket.state = 'solved')
-    OR EXISTS (SELECT FROM finding WHERE finding.device_no = taken.device_no
-        AND finding.about = 'contact' AND finding.ended_at IS NULL)
 GROUP BY taken.device_no ORDER BY taken.device_no
 ON CONFLICT (device_no) DO UPDATE
     SET from_at = least(agenda.from_at, EXCLUDED.from_at),

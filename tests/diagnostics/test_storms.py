@@ -173,15 +173,17 @@ def test_a_storm_of_thousands_is_one_incident(plain_world, report, noon, capsys)
     assert _singles(world) == {}
 
 
-def test_a_storm_that_comes_back_after_all_had_recovered_is_one_incident_again(storm, report, noon):
-    devices = [row[0] for row in storm.rows("SELECT device_no FROM device ORDER BY 1")]
-    _fail(storm, report, devices[10:], minute=130, state="cleared", spread=1)
-    storm.diagnose(noon + 2.5 * HOUR)
-    storm.look(noon + 2.5 * HOUR)
-    _fail(storm, report, devices, minute=135, spread=1)
-    storm.diagnose(noon + 3 * HOUR)
-    assert [row[1] for row in _incidents(storm)] == ["void", "new"]
-    assert _singles(storm) == {}
+def test_a_storm_that_comes_back_after_all_had_recovered_is_one_incident_again(world, report, noon):
+    devices = world.devices(_names(25))
+    _fail(world, report, devices)
+    world.diagnose(noon + HOUR)
+    _fail(world, report, devices, minute=70, state="cleared", spread=1)
+    world.diagnose(noon + 72 * MINUTE)
+    world.look(noon + 72 * MINUTE)
+    _fail(world, report, devices, minute=75, spread=1)
+    world.diagnose(noon + 2 * HOUR)
+    assert [row[1] for row in _incidents(world)] == ["void", "new"]
+    assert _singles(world) == {}
 
 
 def test_an_incident_that_a_person_hands_to_the_supplier_still_holds_its_devices(storm, noon):

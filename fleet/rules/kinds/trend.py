@@ -136,9 +136,7 @@ class Trend:
 
         return judge
 
-    def _verdict(
-        self, x: Floats, y: Floats, *, was_on: bool, has_enough: bool
-    ) -> Verdict | None:
+    def _verdict(self, x: Floats, y: Floats, *, was_on: bool, has_enough: bool) -> Verdict | None:
         """`has_enough` days for a line to speak; a step needs fewer."""
         limit = self.sign * self.limit
         horizon = self.horizon / DAY

@@ -208,7 +208,7 @@ def test_models_that_cannot_report_a_part_are_no_peers_there() -> None:
     assert can_report("dynamic-rhino2", "motor")
     facts = FleetFacts(DAY, devices, {"motor": frozenset(scooters[:80])})
     assert group_findings(RULE, facts) == []
-    facts = FleetFacts(DAY, devices, {"battery": frozenset(scooters[:80])})
+    facts = FleetFacts(DAY, devices, {"power_module": frozenset(scooters[:80])})
     assert [one.subject for one in group_findings(RULE, facts)] == ["model:dynamic-rhino2"]
 
 
