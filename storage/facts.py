@@ -55,7 +55,7 @@ def load_facts(
     until = day_starts_at(last_closed_day(now) + 1)
     first = min(from_at.values(), default=now)
     episodes = _episodes(conn, since) if needs.episodes else {}
-    days = _days(conn, since, needs.metrics, until) if needs.metrics else {}
+    days = _days(conn, from_at, needs, until)
     recent = {device_no: at - SAMPLES_BEFORE for device_no, at in from_at.items()}
     samples = _samples(conn, recent, needs, now) if needs.samples else {}
     repairs = _repairs(conn, devices, first - REPAIRS_KEPT) if needs.repairs else {}
@@ -121,14 +121,19 @@ def _episodes(
 
 
 def _days(
-    conn: Connection, since: Mapping[int, datetime], metrics: Sequence[str], until: datetime
+    conn: Connection, from_at: Mapping[int, datetime], needs: Needs, until: datetime
 ) -> Mapping[int, Mapping[str, DaySeries]]:
-    rows = conn.execute(
-        _SQL["days"], {**_columns(since), "metrics": list(metrics), "until_at": until}
-    ).fetchall()
+    """Each metric as far back as some rule needs it, one query for each reach."""
+    reaches: dict[int, list[str]] = defaultdict(list)
+    for name in needs.metrics:
+        reaches[needs.days_back(name)].append(name)
     found: dict[int, dict[str, DaySeries]] = defaultdict(dict)
-    for (device_no, name), days in groupby(rows, key=itemgetter(0, 1)):
-        found[device_no][name] = day_series([row[2:] for row in days])
+    for days_back, names in sorted(reaches.items()):
+        since = {no: at - timedelta(days=days_back) for no, at in from_at.items()}
+        parameters = {**_columns(since), "metrics": names, "until_at": until}
+        rows = conn.execute(_SQL["days"], parameters).fetchall()
+        for (device_no, name), days in groupby(rows, key=itemgetter(0, 1)):
+            found[device_no][name] = day_series([row[2:] for row in days])
     return found
 
 

@@ -51,9 +51,19 @@ def joint_needs(rules: Iterable[Rule]) -> Needs:
         samples=tuple(sorted({name for n in needs for name in n.samples})),
         bounds=tuple(dict.fromkeys(bound for n in needs for bound in n.bounds)),
         lookback_days=max((n.lookback_days for n in needs), default=0),
+        metric_days=tuple(sorted(_reach(needs).items())),
         contact=any(n.contact for n in needs),
         repairs=any(n.repairs for n in needs),
     )
+
+
+def _reach(needs: Iterable[Needs]) -> dict[str, int]:
+    """How far back each metric is needed by the rule that looks furthest."""
+    reach: dict[str, int] = {}
+    for need in needs:
+        for name in need.metrics:
+            reach[name] = max(reach.get(name, 0), need.lookback_days)
+    return reach
 
 
 class Stretch(NamedTuple):

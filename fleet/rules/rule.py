@@ -21,7 +21,8 @@ class Needs:
         episodes: reported faults. metrics: days of these metrics. samples: raw samples of these,
             in hours whose lowest or highest value is beyond `bounds`.
         bounds: metric -> (low, high), either None: which hours are suspicious.
-        lookback_days: how far before the first decision data matters.
+        lookback_days: how far before the first decision data matters. metric_days: the same for
+            each metric, where rules that reach back differently are loaded together.
         contact: the device's rhythm. repairs: solved tickets.
     """
 
@@ -30,9 +31,14 @@ class Needs:
     samples: tuple[str, ...] = ()
     bounds: tuple[tuple[str, float | None, float | None], ...] = ()
     lookback_days: int = 0
+    metric_days: tuple[tuple[str, int], ...] = ()
     contact: bool = False
     repairs: bool = False
     fleet: bool = False
+
+    def days_back(self, metric: str) -> int:
+        """How many days before the window a metric is needed."""
+        return dict(self.metric_days).get(metric, self.lookback_days)
 
     @property
     def on_agenda(self) -> bool:

@@ -87,11 +87,14 @@ WHERE d.tenant_no = %(tenant_no)s::int AND d.status = 'active'
 ORDER BY d.device_no;
 
 -- name: faulted
--- Which components faulted on which devices, by findings that rest on reported faults.
+-- Which components faulted on which devices, by findings that rest on reported faults. A storm
+-- is one cause of its own and says nothing of a model or a batch.
 SELECT component, array_agg(DISTINCT device_no) FROM finding
 WHERE tenant_no = %(tenant_no)s::int AND device_no IS NOT NULL AND need = 'ticket'
     AND about LIKE '%%/%%' AND known_at >= %(from_at)s::timestamptz
     AND known_at < %(to_at)s::timestamptz AND started_at >= %(from_at)s::timestamptz
+    AND NOT EXISTS (SELECT FROM ticket_finding AS link JOIN ticket USING (ticket_no)
+        WHERE link.finding_no = finding.finding_no AND ticket.subject LIKE 'storm:%%')
 GROUP BY component;
 
 -- name: members
