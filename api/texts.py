@@ -266,6 +266,8 @@ TEXTS: Final[dict[str, tuple[str, str]]] = {
         "räckvidd som behövs för en vanlig dag",
         "range needed for a usual day",
     ),
+    "measure.full_before_v": ("full spänning tidigare", "full voltage before"),
+    "measure.full_v": ("full spänning", "full voltage"),
     "measure.load_v": ("spänning under körning", "voltage while driving"),
     "measure.sag_v": ("spänningsfall under körning", "voltage drop while driving"),
     "measure.deep_discharge_n": ("djupurladdningar", "deep discharges"),

@@ -247,10 +247,10 @@ _LAST_DEVICE: Final = 2**31
 
 
 def _held(ticket: WouldBe, storms: Storms) -> WouldBe:
-    finding = ticket.findings[0]
-    if not storms.holds(ticket.device, finding):
-        return ticket
-    return replace(ticket, incident=f"storm:{finding.about}")
+    """Held by what was known when it would have opened, whichever rule spoke first."""
+    known = (f for f in ticket.findings if f.known_at <= ticket.opened_at)
+    stormy = next((f for f in known if storms.holds(ticket.device, f)), None)
+    return ticket if stormy is None else replace(ticket, incident=f"storm:{stormy.about}")
 
 
 def hold_outages(

@@ -8,7 +8,17 @@ from dataclasses import dataclass
 from typing import Final
 
 from firmware_sim.history.battery import END_CAPACITY
-from firmware_sim.scoring import Band, Score, SeedScore, Tally, delays_of, p50, p90
+from firmware_sim.scoring import (
+    Band,
+    Score,
+    ScoredTicket,
+    SeedScore,
+    Tally,
+    delays_of,
+    p50,
+    p90,
+)
+from fleet.words import Component
 
 _LISTED: Final = 12
 """Reasons listed of misses and of false alarms; the rest is summed."""
@@ -29,6 +39,27 @@ def _worst_storm(score: Score) -> float | None:
     return max(score.storm_tickets, default=None)
 
 
+_SERVICE: Final = "service_due"
+
+
+def _recall_without_service(score: Score) -> float | None:
+    """Planned service is many, and easy: its dates can be counted."""
+    service = score.by_kind.get(_SERVICE, Tally())
+    needed_n = score.total.needed_n - service.needed_n
+    return (score.total.found_n - service.found_n) / needed_n if needed_n else None
+
+
+def _precision_without_service(score: Score) -> float | None:
+    service = score.by_kind.get(_SERVICE, Tally())
+    alarms = [alarm for alarm in score.false_alarms if _is_service(alarm.ticket)]
+    ticket_n = score.total.ticket_n - service.ticket_n - len(alarms)
+    return (score.total.right_n - service.right_n) / ticket_n if ticket_n else None
+
+
+def _is_service(ticket: ScoredTicket) -> bool:
+    return ticket.about == frozenset({str(Component.SERVICE)})
+
+
 _AIMS: Final = (
     _Aim(
         "recall of causes that need a person",
@@ -36,7 +67,9 @@ _AIMS: Final = (
         lambda s: s.total.recall,
         lambda v: v >= 0.98,
     ),
+    _Aim("the same without planned service", "", _recall_without_service, None),
     _Aim("precision of tickets", "≥ 0.90", lambda s: s.total.precision, lambda v: v >= 0.9),
+    _Aim("the same without planned service", "", _precision_without_service, None),
     _Aim(
         "precision, withdrawn tickets counted as wrong", "", lambda s: s.precision_with_void, None
     ),
@@ -282,6 +315,12 @@ itself, though none is missed there: when it comes nobody can know. Not judged i
 repaired before any report of it came in, and what showed first in the last two days; a fortnight
 for silences and for what is told by coming back, a week for counts and minor faults that stay. A
 battery has truly ended at {END_CAPACITY:.0%} of its rated capacity, which no device reports.
+
+The rules were tuned on fleets 1 to 3, which are not on this page. The truth was revised on the way
+where a technician would have disagreed with it: a pack counts as worn, and its ticket as right,
+from 75% of its capacity; yearly service counts as needed; a bad batch or firmware counts as one
+only where its own model shows it beyond chance (p at most 0.001); a low battery no longer brings
+up codes that the makers' tables call wiring faults.
 
 What the figures do not show: how often such faults come in a real fleet, faults with no sensor,
 wrong clocks, and whether real batteries age along this curve. A high score here is necessary,

@@ -74,9 +74,9 @@ def test_one_version_has_one_text(conn):
     add_version(conn, BODY, "mine.toml", NOON, "eva")
     add_version(conn, BODY, "mine.toml", NOON, "eva")
     with pytest.raises(RuleRefusedError, match="version = 2"):
-        add_version(conn, BODY.replace("min_days = 21", "min_days = 22"), "x.toml", NOON, "eva")
+        add_version(conn, BODY.replace("min_days = 14", "min_days = 22"), "x.toml", NOON, "eva")
     assert stored_rule(conn, "mine")[1] == BODY
-    second = BODY.replace("version = 1", "version = 2").replace("min_days = 21", "min_days = 22")
+    second = BODY.replace("version = 1", "version = 2").replace("min_days = 14", "min_days = 22")
     assert add_version(conn, second, "mine.toml", NOON, "eva").version == 2
     assert stored_rule(conn, "mine")[1] == second
 

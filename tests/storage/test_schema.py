@@ -35,7 +35,8 @@ def test_samples_are_partitioned_by_what_the_server_has(cluster, admin):
         ("fjarrkoll_ingest", "UPDATE device SET status = 'active'"),
         ("fjarrkoll_diagnose", "INSERT INTO ledger VALUES (1, '')"),
         ("fjarrkoll_diagnose", "DELETE FROM ticket"),
-        ("fjarrkoll_api", "INSERT INTO ticket DEFAULT VALUES"),
+        ("fjarrkoll_api", "UPDATE ticket SET severity = 'minor'"),
+        ("fjarrkoll_api", "INSERT INTO finding DEFAULT VALUES"),
         ("fjarrkoll_api", "DELETE FROM quarantine"),
     ],
 )
