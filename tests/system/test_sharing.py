@@ -31,14 +31,14 @@ def test_a_frozen_worker_is_taken_over_and_its_late_work_refused(
     _await_holders(shared_database, [2, 2])
     fleet = fleet_on(mosquitto.port, seed=2)
     for _ in range(3):
-        fleet.await_progress(fleet.names, 10)
+        fleet.await_progress(fleet.names, 20)
         os.kill(frozen.pid, signal.SIGSTOP)
         _await_holders(shared_database, [4])
-        fleet.await_progress(fleet.names, 10)
+        fleet.await_progress(fleet.names, 20)
         os.kill(frozen.pid, signal.SIGCONT)
         _await_holders(shared_database, [2, 2])
     fleet.stop_producing()
-    fleet.await_settled(fleet.made(), 10)
+    fleet.await_settled(fleet.made(), 20)
     assert problems(shared_database, fleet) == []
 
 
