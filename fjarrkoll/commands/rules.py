@@ -219,6 +219,7 @@ def _run(url: str, conn: Connection, asked: Asked) -> tuple[list[Replayed], int]
             f" about {expected.seconds:,.0f} s",
             err=True,
         )
+    conn.rollback()  # the server ends transactions that stand idle while the children work
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),
