@@ -34,8 +34,13 @@ def configure_logs(level: str = "info", *, is_json: bool = False) -> None:
             renderer,
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        logger_factory=_to_stderr,
     )
+
+
+def _to_stderr(*_: object) -> structlog.PrintLogger:
+    """What stderr is now: it may have been put somewhere else since the start."""
+    return structlog.PrintLogger(sys.stderr)
 
 
 def hide_secrets(
