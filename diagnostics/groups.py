@@ -19,7 +19,7 @@ from storage import deadlines, findings, groups, raising
 from storage.connection import Connection
 from storage.findings import FindingChanges, Subject
 from storage.groups import Tenant
-from storage.raising import ChangedTicket, NewTicket, TicketEvent
+from storage.raising import ChangedTicket, TicketEvent
 
 
 def join_group(  # noqa: PLR0913, PLR0917 - a group, what it has, and when
@@ -46,12 +46,7 @@ def join_group(  # noqa: PLR0913, PLR0917 - a group, what it has, and when
         written.changed.append(found.ticket_no)
         number = found.ticket_no
     else:
-        (number,) = raising.insert_tickets(conn, [NewTicket(subject, drafted)], now).values()
-        deadlines.open_clocks(conn, [number], now)
-        written.opened.append(number)
-        written.events.append(TicketEvent(number, "opened", {"devices": finding.occurrence_n}))
-        title = drafted.text.title
-        written.deliver(number, "incident.opened", {"title_sv": title.sv, "title_en": title.en})
+        number = written.open_group(conn, subject, drafted, finding.occurrence_n, now)
     links = [(number, stored.finding_no), *((number, member) for member in members)]
     findings.link_findings(conn, links)
     return number

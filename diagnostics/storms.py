@@ -12,11 +12,11 @@ from diagnostics.written import Written
 from fleet.drafts import draft_incident
 from fleet.rules.findings import Finding
 from fleet.rules.storms import STORM_DEVICES, STORM_WITHIN, Member, StormKey, may_storm
-from storage import deadlines, findings, lending, raising
+from storage import findings, lending, raising
 from storage.connection import Connection
 from storage.facts import profiles
 from storage.findings import Subject
-from storage.raising import NewTicket, TicketEvent, TicketKey
+from storage.raising import TicketEvent, TicketKey
 
 
 class Storms:
@@ -98,17 +98,7 @@ class Storms:
             written.changed.append(found.ticket_no)
             return found.ticket_no
         subject = Subject(storm.tenant_no, None, storm.subject)
-        numbers = raising.insert_tickets(self._conn, [NewTicket(subject, draft)], self._now)
-        (number,) = numbers.values()
-        deadlines.open_clocks(self._conn, [number], self._now)
-        written.opened.append(number)
-        written.events.append(TicketEvent(number, "opened", {"devices": len(everybody)}))
-        written.deliver(
-            number,
-            "incident.opened",
-            {"title_sv": draft.text.title.sv, "title_en": draft.text.title.en},
-        )
-        return number
+        return written.open_group(self._conn, subject, draft, len(everybody), self._now)
 
     def _members(self, lead: Finding, members: Mapping[int, int]) -> list[Member]:
         devices = set(members.values())

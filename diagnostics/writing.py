@@ -65,7 +65,7 @@ class _Pass:
             self._save_changes()
             self._open(openings, {})
             self._open(replaced, {key: open_tickets[key].ticket_no for key in replaced})
-            self._save_links()
+            save_written(self._conn, self._written, self._now)
         self._tell_care()
         return self._written
 
@@ -169,10 +169,6 @@ class _Pass:
 
     def _told(self, device_no: int, draft: Draft) -> dict[str, Any]:
         return told(self._examined.facts[device_no].device, draft)
-
-    def _save_links(self) -> None:
-        written = self._written
-        save_written(self._conn, written, self._now)
 
     def _tell_care(self) -> None:
         """Findings of care rules leave the house as tasks for care, not as repairs."""

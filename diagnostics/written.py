@@ -7,12 +7,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from fleet.drafts import Draft
 from fleet.rules.findings import Finding
 from fleet.ticket_states import State
 from storage import deadlines, raising
 from storage.connection import Connection
-from storage.findings import link_findings, unlink_findings
-from storage.raising import ChangedTicket, Delivery, TicketEvent
+from storage.findings import Subject, link_findings, unlink_findings
+from storage.raising import ChangedTicket, Delivery, NewTicket, TicketEvent
 
 
 @dataclass(slots=True)
@@ -39,6 +40,22 @@ class Written:
     def deliver(self, ticket_no: int, kind: str, payload: Mapping[str, Any]) -> None:
         detail = {"ticket_no": ticket_no, **payload}
         self.deliveries.append(Delivery(f"ticket:{ticket_no}", kind, detail))
+
+    def open_group(
+        self, conn: Connection, subject: Subject, draft: Draft, device_n: int, now: datetime
+    ) -> int:
+        """Open a ticket about a group with its clocks; return its number.
+
+        Raises:
+            LostRaceError: another writer has opened it.
+        """
+        (number,) = raising.insert_tickets(conn, [NewTicket(subject, draft)], now).values()
+        deadlines.open_clocks(conn, [number], now)
+        self.opened.append(number)
+        self.events.append(TicketEvent(number, "opened", {"devices": device_n}))
+        title = draft.text.title
+        self.deliver(number, "incident.opened", {"title_sv": title.sv, "title_en": title.en})
+        return number
 
     def take_over(
         self, conn: Connection, incident_no: int, singles: Sequence[int], now: datetime
