@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from anyio.to_thread import run_sync
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import devices, findings, ingest, ledger, pages, tickets, vitals
+from api import actions, devices, findings, ingest, ledger, pages, tickets, vitals
+from api.access import signin
+from api.access.gate import check_policy, gate
 from api.problems import (
     MEDIA_TYPE,
     FieldProblem,
@@ -35,8 +37,8 @@ _DESCRIPTION = """Telemetry of assistive devices: devices, samples, faults, find
 tickets and the ledger.
 
 Instants are RFC 3339 in UTC. Lists end with `next_cursor`; give it back as `cursor` for the next
-rows. Errors are problem details (RFC 9457) whose `next` says what to do. There is no access
-control yet: the server listens on loopback only.
+rows. Errors are problem details (RFC 9457) whose `next` says what to do. Every address but
+the vitals wants a sign-in; what is outside the caller's reach does not exist for them.
 """
 
 
@@ -51,13 +53,17 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
         lifespan=_lifespan(rooms),
+        dependencies=[Depends(gate)],
     )
     app.state.rooms = rooms
-    for part in (devices, tickets, findings, ledger, ingest, vitals, pages):
+    for part in (devices, tickets, actions, findings, ledger, ingest, vitals, signin, pages):
         app.include_router(part.router)
-    app.add_middleware(Shield, answer=answer, meters=rooms.meters)
+    app.add_middleware(
+        Shield, answer=answer, meters=rooms.meters, public_url=settings.access.public_url
+    )
     _handle_errors(app)
     _document_problems(app)
+    check_policy(app.routes)
     return app
 
 
@@ -71,8 +77,10 @@ def _lifespan(rooms: Rooms) -> Any:
 
 
 def answer(request: Request, error: ProblemError) -> Response:
-    """An error as JSON for machines, as a page for people."""
+    """An error as JSON for machines, as a page for people; they may sign in and go on."""
     if pages.is_for_people(request):
+        if error.status == 401 and request.method in {"GET", "HEAD"}:
+            return signin.sign_in_first(request)
         return pages.error_page(request, error)
     body = error.body(request.url.path)
     return JSONResponse(body, error.status, dict(error.headers), MEDIA_TYPE)

@@ -9,7 +9,7 @@ from fastapi import Path
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.problems import invalid, not_found
-from api.schemas import TicketState
+from api.schemas import OrderKind, TicketState
 from api.series import Resolution
 from fleet.metrics import METRIC_NAME
 from fleet.wire.reasons import Reason
@@ -33,7 +33,8 @@ _From = Annotated[AwareDatetime | None, Field(alias="from", description="RFC 333
 _To = Annotated[AwareDatetime | None, Field(description="RFC 3339; exclusive.")]
 
 Wanted = Literal["open", "ended"] | TicketState
-Sort = Literal["severity", "due"]
+Sort = Literal["due", "severity"]
+Standing = Literal["overdue", "at_risk"]
 
 
 class _Asked(BaseModel):
@@ -68,8 +69,21 @@ class TicketsAsked(_Asked):
     state: Wanted = Field("open", description="`open` and `ended` are groups of states.")
     device: _OfDevice = None
     severity: Severity | None = None
+    kind: OrderKind | None = Field(None, description="Only of this order kind.")
+    centre: str | None = Field(
+        None, max_length=80, pattern=r"^[^\x00]*$", description="Only of this centre, by its id."
+    )
+    assignee: str | None = Field(
+        None,
+        max_length=80,
+        pattern=r"^[^\x00]*$",
+        description="A name; `mine`: the caller's; `none`: nobody's.",
+    )
+    due: Standing | None = Field(
+        None, description="Only where a deadline has passed, or is near enough to be a risk."
+    )
     sort: Sort = Field(
-        "severity", description="Of open tickets: the worst first, or the first deadline first."
+        "due", description="Of open tickets: the first deadline first, or the worst first."
     )
     cursor: _Cursor = None
     limit: _Limit = 50

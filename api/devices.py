@@ -8,6 +8,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api import cursors, series
+from api.access.gate import InErrand
 from api.asking import (
     EARLIEST,
     DeviceId,
@@ -39,11 +40,11 @@ router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=READING
 
 
 @router.get("", operation_id="list_devices")
-def list_devices(rooms: InRooms, asked: Annotated[DevicesAsked, Query()]) -> DevicePage:
+def list_devices(rooms: InRooms, errand: InErrand, asked: Annotated[DevicesAsked, Query()]) -> DevicePage:
     """Devices by id."""
     after = cursors.decode("devices", asked.cursor, cursors.read_text) or ""
     limit = asked.limit
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         rows = reading.devices(conn, after, limit + 1, searchable(asked.q))
     following = cursors.encode("devices", (rows[limit - 1].id,)) if len(rows) > limit else None
     items = [DeviceOut.model_validate(row) for row in rows[:limit]]
@@ -57,9 +58,9 @@ def searchable(text: str | None) -> str | None:
 
 
 @router.get("/{device_id}", operation_id="get_device")
-def get_device(rooms: InRooms, device_id: DeviceId) -> WholeDeviceOut:
+def get_device(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> WholeDeviceOut:
     """One device with its latest values."""
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         row = known_device(conn, device_id)
         latest = reading.latest_values(conn, row.device_no)
     known = DeviceOut.model_validate(row).model_dump()
@@ -68,7 +69,7 @@ def get_device(rooms: InRooms, device_id: DeviceId) -> WholeDeviceOut:
 
 @router.get("/{device_id}/samples", operation_id="get_samples")
 def get_samples(
-    rooms: InRooms, device_id: DeviceId, asked: Annotated[SamplesAsked, Query()]
+    rooms: InRooms, errand: InErrand, device_id: DeviceId, asked: Annotated[SamplesAsked, Query()]
 ) -> SamplesOut:
     """Samples of one metric, at most 2,000 points; thinning keeps every peak.
 
@@ -76,7 +77,7 @@ def get_samples(
     """
     span = span_of(asked.from_, asked.to, datetime.now(UTC))
     chosen = series.chosen(asked.resolution, span)
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         device_no = known_device_no(conn, device_id)
         metric_no = reading.metric_no(conn, asked.metric)
         if metric_no is None:
@@ -122,14 +123,14 @@ def found_series(
 
 @router.get("/{device_id}/faults", operation_id="list_faults")
 def list_faults(
-    rooms: InRooms, device_id: DeviceId, asked: Annotated[FaultsAsked, Query()]
+    rooms: InRooms, errand: InErrand, device_id: DeviceId, asked: Annotated[FaultsAsked, Query()]
 ) -> FaultPage:
     """Faults as reported, newest first, with what they mean. Default: since the beginning."""
     now = datetime.now(UTC)
     span = span_of(asked.from_ or EARLIEST, asked.to or now + timedelta(days=1), now)
     after = cursors.decode("faults", asked.cursor, _fault_key)
     limit = asked.limit
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         device_no = known_device_no(conn, device_id)
         rows = reading.faults(conn, device_no, span, limit + 1, after)
     following = _fault_cursor(rows[limit - 1]) if len(rows) > limit else None

@@ -7,6 +7,7 @@ from typing import Annotated
 from fastapi import APIRouter, Query
 
 from api import cursors
+from api.access.gate import InErrand
 from api.asking import FindingsAsked, known_device_no
 from api.grounds import finding_out
 from api.problems import READING
@@ -19,14 +20,14 @@ router = APIRouter(prefix="/api/v1/findings", tags=["findings"], responses=READI
 
 
 @router.get("", operation_id="list_findings")
-def list_findings(rooms: InRooms, asked: Annotated[FindingsAsked, Query()]) -> FindingPage:
+def list_findings(rooms: InRooms, errand: InErrand, asked: Annotated[FindingsAsked, Query()]) -> FindingPage:
     """Findings in the order they were first concluded, the newest first.
 
     Those that ask for care rest on values about the person, and are not listed here.
     """
     before = cursors.decode("findings", asked.cursor, cursors.read_number)
     limit = asked.limit
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         number = known_device_no(conn, asked.device) if asked.device is not None else None
         wanted = FindingFilter(number, asked.rule, asked.open)
         rows = reading.findings(conn, wanted, limit + 1, before)

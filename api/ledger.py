@@ -8,6 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 
 from api import cursors
+from api.access.gate import InErrand
 from api.asking import LedgerAsked, QuarantineAsked, known_device_no
 from api.meanings import ledger_out, quarantined_out, total_of
 from api.problems import READING
@@ -23,12 +24,12 @@ GAPS_SHOWN: Final = 500
 
 
 @router.get("/ledger", operation_id="get_ledger")
-def get_ledger(rooms: InRooms, asked: Annotated[LedgerAsked, Query()]) -> LedgerOut:
+def get_ledger(rooms: InRooms, errand: InErrand, asked: Annotated[LedgerAsked, Query()]) -> LedgerOut:
     """Received = stored + duplicate + quarantined, for each way in and in total.
 
     With `device`, also that device's epochs, what is missing in each, and its gaps.
     """
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         number = known_device_no(conn, asked.device) if asked.device is not None else None
         sources = reading.intake_totals(conn)
         reasons = reading.quarantine_totals(conn)
@@ -49,7 +50,7 @@ def get_ledger(rooms: InRooms, asked: Annotated[LedgerAsked, Query()]) -> Ledger
 
 
 @router.get("/quarantine", operation_id="list_quarantine")
-def list_quarantine(rooms: InRooms, asked: Annotated[QuarantineAsked, Query()]) -> QuarantinePage:
+def list_quarantine(rooms: InRooms, errand: InErrand, asked: Annotated[QuarantineAsked, Query()]) -> QuarantinePage:
     """Messages that could not be stored, newest first, with the beginning of their payload.
 
     `device` is the id in the topic, which need not be in the registry.
@@ -59,7 +60,7 @@ def list_quarantine(rooms: InRooms, asked: Annotated[QuarantineAsked, Query()]) 
         return QuarantinePage(items=[], next_cursor=None)
     wanted = QuarantineFilter(asked.reason, asked.device)
     limit = asked.limit
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         rows = reading.quarantined(conn, wanted, limit + 1, before)
     following = None
     if len(rows) > limit:

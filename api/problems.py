@@ -139,3 +139,13 @@ STORING: Final[dict[int | str, dict[str, Any]]] = {
     422: READING[422],
     503: READING[503],
 }
+CHANGING: Final[dict[int | str, dict[str, Any]]] = {
+    403: _documented("The caller's role does not do that, or the page is of another site."),
+    404: READING[404],
+    409: _documented("Not possible as things stand now."),
+    412: _documented("Changed since the version in If-Match."),
+    422: READING[422],
+    428: _documented("If-Match is missing."),
+    503: READING[503],
+}
+CREATING: Final = {status: said for status, said in CHANGING.items() if status not in {412, 428}}

@@ -5,15 +5,23 @@ from __future__ import annotations
 import queue
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from typing import Annotated, Final
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Final
 
 from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from api.access.callers import Access
 from api.settings import ApiSettings
-from storage.connection import DatabaseDownError
+from storage.audit import AuditWriter, append
+from storage.connection import Connection, DatabaseDownError
 from storage.intake import Intake
-from storage.reading import ROLE, ReadingPool
+from storage.pool import ApiPool
+
+if TYPE_CHECKING:
+    from api.access.gate import Errand  # the gate stands before the rooms, and imports them
+
+_INTAKE_ROLE: Final = "fjarrkoll_ingest"
 
 
 class IntakePool:
@@ -22,7 +30,7 @@ class IntakePool:
     def __init__(self, url: str, size: int, wait_s: float) -> None:
         self._wait_s = wait_s
         self._free: queue.LifoQueue[Intake] = queue.LifoQueue()
-        self._all = [Intake(url, f"http-{number}", role=ROLE) for number in range(1, size + 1)]
+        self._all = [Intake(url, f"http-{number}", role=_INTAKE_ROLE) for number in range(1, size + 1)]
         for intake in self._all:
             self._free.put(intake)
 
@@ -79,17 +87,43 @@ class Rooms:
     def __init__(self, settings: ApiSettings) -> None:
         self.settings: Final = settings
         wait_s = settings.database_wait_s
-        self.reading: Final = ReadingPool(settings.database_url, settings.reading_pool_size, wait_s)
+        self.pool: Final = ApiPool(settings.database_url, settings.pool_size, wait_s)
         self.intake: Final = IntakePool(settings.database_url, settings.intake_pool_size, wait_s)
+        self.access: Final = Access(settings.access, self.pool)
+        self.log: Final = AuditWriter(settings.database_url)
         self.meters: Final = Meters()
 
     @contextmanager
     def running(self) -> Iterator[None]:
         with ExitStack() as stack:
             stack.callback(self.intake.close)
-            stack.callback(self.reading.close)
-            self.reading.open()
+            stack.callback(self.pool.close)
+            stack.callback(self.access.close)
+            stack.callback(self.log.close)
+            self.pool.open()
             yield
+
+    @contextmanager
+    def read(self, errand: Errand) -> Iterator[Connection]:
+        """One view of the data, within the caller's reach.
+
+        Raises:
+            DatabaseDownError: no connection in time, or the database gave up.
+        """
+        with self.pool.read(errand.scope) as conn:
+            yield conn
+
+    @contextmanager
+    def change(self, errand: Errand) -> Iterator[Connection]:
+        """One change within the caller's reach, committed together with its entry in the log.
+
+        Raises:
+            DatabaseDownError: as `read`; then nothing is changed.
+            DataRejectedError: the change breaks an invariant.
+        """
+        with self.pool.write(errand.scope) as conn:
+            yield conn
+            append(conn, errand.caller.tenant, [errand.entry(datetime.now(UTC))])
 
 
 def _rooms(request: Request) -> Rooms:

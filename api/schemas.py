@@ -209,6 +209,9 @@ class TicketPage(Out):
     items: list[TicketOut]
     next_cursor: str | None
     open_n: dict[str, int] = Field(description="Open tickets by severity, whatever the filter.")
+    overdue_n: int = Field(description="Open tickets of which a deadline has passed.")
+    at_risk_n: int = Field(description="Open tickets of which a deadline is near.")
+    unassigned_n: int = Field(description="Open tickets that nobody has.")
 
 
 class EpisodeOut(Out):
@@ -233,6 +236,11 @@ class TicketEventOut(Out):
     kind: str
     who: str
     detail: dict[str, Any]
+
+
+class TicketEventPage(Out):
+    items: list[TicketEventOut]
+    next_cursor: str | None
 
 
 class SaidOut(Out):

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from ipaddress import ip_address
+
+from api.access.settings import AccessSettings, is_loopback
+
+__all__ = ["AccessSettings", "ApiRefusedError", "ApiSettings", "is_loopback"]
 
 
 class ApiRefusedError(RuntimeError):
@@ -15,17 +18,19 @@ class ApiSettings:
     """One API process.
 
     Attributes:
-        host: a loopback address or `localhost`; nothing else before there is access control.
+        access: how people and programs sign in; there is no API without it.
+        host: a loopback address or `localhost`; https is the work of a proxy before it.
         port: 0 takes a free one.
-        reading_pool_size: connections that read.
+        pool_size: connections that serve requests.
         intake_pool_size: connections that store what arrives over HTTP.
         database_wait_s: how long a request waits for a connection before it gets 503.
     """
 
     database_url: str
+    access: AccessSettings
     host: str = "127.0.0.1"
     port: int = 8460
-    reading_pool_size: int = 8
+    pool_size: int = 8
     intake_pool_size: int = 2
     database_wait_s: float = 3.0
     max_body_bytes: int = 1024 * 1024
@@ -36,16 +41,7 @@ class ApiSettings:
         """Refuse an address that others could reach."""
         if not is_loopback(self.host):
             raise ApiRefusedError(
-                f"refuses to listen on {self.host!r}: there is no access control yet, and anyone"
-                " who can reach the address could read every device. Use 127.0.0.1, ::1 or"
-                " localhost, and a tunnel to reach it from elsewhere."
+                f"refuses to listen on {self.host!r}: it speaks plain HTTP, so others on the way"
+                " could read sessions and tokens. Use 127.0.0.1, ::1 or localhost, with a proxy"
+                " before it that speaks https; FJARRKOLL_PUBLIC_URL is the proxy's address."
             )
-
-
-def is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False

@@ -21,15 +21,16 @@ log = structlog.get_logger(__name__)
 
 HEADERS: Final = {
     "Content-Security-Policy": (
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self';"
-        " base-uri 'none'; frame-ancestors 'none'"
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self';"
+        " connect-src 'self'; media-src 'self' blob:; form-action 'self'; base-uri 'none';"
+        " frame-ancestors 'none'"
     ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
-    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
 NO_STORE: Final = "no-store"
 
@@ -37,12 +38,18 @@ Answer = Callable[[Request, ProblemError], Response]
 
 
 class Shield:
-    """The outermost layer. `answer` turns an error into JSON or a page."""
+    """The outermost layer. `answer` turns an error into JSON or a page.
 
-    def __init__(self, app: ASGIApp, answer: Answer, meters: Meters) -> None:
+    `public_url` is where a proxy before us is reached; other names are refused, loopback's aside.
+    """
+
+    def __init__(
+        self, app: ASGIApp, answer: Answer, meters: Meters, public_url: str | None = None
+    ) -> None:
         self.app = app
         self.answer = answer
         self.meters = meters
+        self.public_host = urlsplit(public_url).netloc if public_url else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -56,7 +63,7 @@ class Shield:
             self._count(scope, door.status, time.perf_counter() - started)
 
     async def _served(self, scope: Scope, receive: Receive, door: _Door) -> None:
-        refusal = _refusal(scope)
+        refusal = _refusal(scope, self.public_host)
         try:
             if refusal is None:
                 await self.app(scope, receive, door)
@@ -93,14 +100,15 @@ class _Door:
         await self._send(message)
 
 
-def _refusal(scope: Scope) -> ProblemError | None:
+def _refusal(scope: Scope, public_host: str | None) -> ProblemError | None:
     headers = Headers(scope=scope)
-    if not _is_local_host(headers.get("host", "")):
+    host = headers.get("host", "")
+    if host != public_host and not _is_local_host(host):
         return ProblemError(
             421,
             "wrong-host",
-            "This server answers to loopback names only.",
-            "Use http://127.0.0.1, http://localhost or http://[::1] with the right port.",
+            "This server does not answer to that name.",
+            f"Use {public_host or 'http://127.0.0.1 or http://localhost with the right port'}.",
         )
     if scope["method"] not in {"GET", "HEAD"} and _is_foreign(headers):
         return ProblemError(

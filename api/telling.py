@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from hashlib import sha256
-from importlib.resources import files
-from typing import Any, Final, Protocol
+from typing import Annotated, Any, Final, Protocol
 from urllib.parse import urlencode
 
-from fastapi import Request
+from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from api import typography
+from api import statics, typography
+from api.navigation import Place, home, places
 from api.texts import text, text_or_raw
-from fleet.ticket_actions import OUTCOME_LABELS, VOID_REASON_LABELS
+from fleet.access.callers import Caller
+from fleet.ticket_actions import ACTION_LABELS, OUTCOME_LABELS, VOID_REASON_LABELS
 from fleet.words import (
     COMPONENT_LABELS,
     DEVICE_CLASS_LABELS,
@@ -36,19 +36,12 @@ _WORDS: Final[Mapping[str, Mapping[Lang, Mapping[Any, str]]]] = {
     "fixer": FIXER_LABELS,
     "component": COMPONENT_LABELS,
     "device_class": DEVICE_CLASS_LABELS,
+    "action": ACTION_LABELS,
     "outcome": OUTCOME_LABELS,
     "void": VOID_REASON_LABELS,
     "need": BASIC_NEED_LABELS,
 }
 
-
-def _static(name: str) -> bytes:
-    return files("api").joinpath("static", name).read_bytes()
-
-
-STYLE: Final = _static("fjarrkoll.css")
-ICON: Final = _static("icon.svg")
-STYLE_VERSION: Final = sha256(STYLE).hexdigest()[:12]
 
 _templates: Final = Environment(
     loader=PackageLoader("api"),
@@ -57,6 +50,7 @@ _templates: Final = Environment(
     trim_blocks=True,
     lstrip_blocks=True,
 )
+_templates.globals["static"] = statics.address
 
 
 class Both(Protocol):
@@ -71,13 +65,17 @@ class Both(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Say:
-    """One page's voice. `is_chosen` when the address itself names the language."""
+    """One page's voice. `is_chosen` when the address itself names the language.
+
+    `caller` is whoever is signed in; None on pages that anyone may see.
+    """
 
     lang: Lang
     is_chosen: bool
     path: str
     query: Mapping[str, str]
     now: datetime
+    caller: Caller | None = None
 
     def t(self, key: str, **values: object) -> str:
         return text(key, self.lang, **values)
@@ -152,6 +150,13 @@ class Say:
             kept["lang"] = self.lang
         return f"{path}?{urlencode(kept)}" if kept else path
 
+    def places(self) -> list[Place]:
+        return places(self.caller)
+
+    def home(self) -> str:
+        """Where the brand in the corner leads."""
+        return self.link("/" if self.caller is None else home(self.caller))
+
     def other_language(self) -> tuple[str, str]:
         """The language not spoken here and this page's address in it."""
         other = "en" if self.lang == "sv" else "sv"
@@ -164,7 +169,11 @@ def say_for(request: Request) -> Say:
     chosen: Lang | None = "sv" if named == "sv" else "en" if named == "en" else None
     spoken = chosen or preferred(request.headers.get("accept-language", ""))
     query = {key: value for key, value in request.query_params.items() if key != "lang"}
-    return Say(spoken, chosen is not None, request.url.path, query, datetime.now(UTC))
+    caller = getattr(request.state, "caller", None)
+    return Say(spoken, chosen is not None, request.url.path, query, datetime.now(UTC), caller)
+
+
+Voice = Annotated[Say, Depends(say_for)]
 
 
 def preferred(header: str) -> Lang:
@@ -193,6 +202,6 @@ def _weight(parameters: str) -> float:
 
 def page(name: str, say: Say, status: int = 200, **values: object) -> HTMLResponse:
     """Render a template."""
-    body = _templates.get_template(name).render(say=say, style_version=STYLE_VERSION, **values)
-    headers = {"Content-Language": say.lang, "Vary": "Accept-Language"}
+    body = _templates.get_template(name).render(say=say, **values)
+    headers = {"Content-Language": say.lang, "Vary": "Accept-Language, Cookie"}
     return HTMLResponse(body, status, headers)

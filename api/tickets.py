@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter, Header, Path, Query, Response
 
-from api import cursors
-from api.asking import TicketsAsked, known_device_no
+from api.access.gate import InErrand
+from api.asking import TicketsAsked
 from api.deadlines import deadlines_out
 from api.dues import dues
+from api.etags import is_unchanged, tag_of
 from api.grounds import whole_finding_out
 from api.meanings import episode_out, fault_out, ticket_out
 from api.problems import READING, not_found
+from api.queue import Asker, page_of
 from api.rooms import InRooms
 from api.schemas import (
     DeadlinesOut,
@@ -26,18 +27,14 @@ from api.schemas import (
     WholeFindingOut,
     WholeTicketOut,
 )
-from storage import deadlines, reading
+from storage import deadlines, queue, reading
 from storage.connection import Connection
 from storage.reading import (
-    DueKey,
-    EndedKey,
     EpisodeRow,
     FaultRow,
     MemberRow,
-    OpenKey,
     TicketBody,
     TicketEventRow,
-    TicketFilter,
     TicketRow,
 )
 from storage.tickets import SimilarCases, similar_cases
@@ -53,56 +50,22 @@ TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
 
 
 @router.get("", operation_id="list_tickets")
-def list_tickets(rooms: InRooms, asked: Annotated[TicketsAsked, Query()]) -> TicketPage:
-    """Open tickets, worst and oldest first, or by their deadlines; or ended ones, newest first."""
-    now = datetime.now(UTC)
-    with rooms.reading.read() as conn:
-        rows, following = page_of(conn, asked)
-        counts = reading.open_ticket_counts(conn)
-    items = [ticket_out(row, now) for row in rows]
-    return TicketPage(items=items, next_cursor=following, open_n=counts)
-
-
-def page_of(conn: Connection, asked: TicketsAsked) -> tuple[list[TicketRow], str | None]:
-    """One page of the queue and the cursor of the next.
-
-    Raises:
-        ProblemError: 404 unknown device, 422 not a cursor of this list.
-    """
-    state = None if asked.state in ("open", "ended") else asked.state
-    device_no = known_device_no(conn, asked.device) if asked.device is not None else None
-    wanted = TicketFilter(state, asked.severity, device_no)
-    if asked.state == "ended" or asked.state in reading.ENDED_STATES:
-        ended_after = cursors.decode("ended", asked.cursor, _ended_key)
-        rows = reading.ended_tickets(conn, wanted, asked.limit + 1, ended_after)
-        return _cut(rows, asked.limit, "ended", lambda row: (row.known_at, row.ticket_no))
-    if asked.sort == "due":
-        due_after = cursors.decode("due", asked.cursor, _due_key)
-        rows = reading.due_tickets(conn, wanted, asked.limit + 1, due_after)
-        return _cut(rows, asked.limit, "due", reading.due_key)
-    open_after = cursors.decode("open", asked.cursor, _open_key)
-    rows = reading.open_tickets(conn, wanted, asked.limit + 1, open_after)
-    return _cut(rows, asked.limit, "open", reading.open_key)
-
-
-def _cut(
-    rows: list[TicketRow], limit: int, kind: str, key: Callable[[TicketRow], tuple[Any, ...]]
-) -> tuple[list[TicketRow], str | None]:
-    if len(rows) <= limit:
-        return rows, None
-    return rows[:limit], cursors.encode(kind, key(rows[limit - 1]))
-
-
-def _open_key(rank: object, at: object, number: object) -> OpenKey:
-    return cursors.read_small(rank), cursors.read_instant(at), cursors.read_number(number)
-
-
-def _due_key(due: object, rank: object, at: object, number: object) -> DueKey:
-    return cursors.read_instant(due), *_open_key(rank, at, number)
-
-
-def _ended_key(at: object, number: object) -> EndedKey:
-    return cursors.read_instant(at), cursors.read_number(number)
+def list_tickets(
+    rooms: InRooms, errand: InErrand, asked: Annotated[TicketsAsked, Query()]
+) -> TicketPage:
+    """Open tickets by the deadline that binds, or the worst first; or ended ones, newest first."""
+    asker = Asker(errand.caller.name, datetime.now(UTC))
+    with rooms.read(errand) as conn:
+        found = page_of(conn, asked, asker)
+        counts = queue.counts(conn, asker.name, asker.now)
+    return TicketPage(
+        items=[ticket_out(row, asker.now) for row in found.tickets],
+        next_cursor=found.next_cursor,
+        open_n=counts.by_severity,
+        overdue_n=counts.overdue_n,
+        at_risk_n=counts.at_risk_n,
+        unassigned_n=counts.unassigned_n,
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,12 +123,25 @@ def known_deadlines(conn: Connection, row: TicketRow, now: datetime) -> Deadline
     return deadlines_out(found, dues(row, now))
 
 
-@router.get("/{ticket_no}", operation_id="get_ticket")
-def get_ticket(rooms: InRooms, ticket_no: TicketNo) -> WholeTicketOut:
+@router.get("/{ticket_no}", operation_id="get_ticket", response_model=WholeTicketOut)
+def get_ticket(
+    rooms: InRooms,
+    errand: InErrand,
+    ticket_no: TicketNo,
+    if_none_match: Annotated[str | None, Header()] = None,
+) -> Response:
     """One ticket with what it rests on, what was done before, and what happened to it."""
     now = datetime.now(UTC)
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         whole = whole_ticket(conn, ticket_no, now)
+    body = _whole_out(whole, now).model_dump_json(by_alias=True).encode()
+    tag = tag_of(whole.ticket.version, body)
+    if is_unchanged(if_none_match, tag):
+        return Response(status_code=304, headers={"ETag": tag})
+    return Response(body, media_type="application/json", headers={"ETag": tag})
+
+
+def _whole_out(whole: WholeTicket, now: datetime) -> WholeTicketOut:
     return WholeTicketOut(
         **ticket_out(whole.ticket, now).model_dump(),
         body_sv=whole.body.body_sv,
@@ -180,8 +156,8 @@ def get_ticket(rooms: InRooms, ticket_no: TicketNo) -> WholeTicketOut:
 
 
 @router.get("/{ticket_no}/deadlines", operation_id="get_ticket_deadlines")
-def get_ticket_deadlines(rooms: InRooms, ticket_no: TicketNo) -> DeadlinesOut:
+def get_ticket_deadlines(rooms: InRooms, errand: InErrand, ticket_no: TicketNo) -> DeadlinesOut:
     """The deadlines of one ticket: by which clause, and every interval that counted or did not."""
     now = datetime.now(UTC)
-    with rooms.reading.read() as conn:
+    with rooms.read(errand) as conn:
         return known_deadlines(conn, known_ticket(conn, ticket_no), now)

@@ -17,6 +17,7 @@ from typing import Final
 import numpy as np
 
 from firmware_sim.history.shapes import GRADUAL, Cause, Kind, Pack
+from fleet.ticket_states import OrderKind
 from fleet.words import Component
 
 CONTACT: Final = "contact"
@@ -270,8 +271,9 @@ def _patience(cause: Cause) -> timedelta:
 class _Hits:
     """Which ticket is about which cause. Tickets are taken in order of opening.
 
-    A ticket of a group is about a cause of a group before anything else, a single one about a
-    cause of its own device before one it shares.
+    A ticket of a group is about the cause of a group whose devices are most nearly its own, a
+    single one about a cause of its own device before one it shares. A supplier's ticket says that
+    a whole group is bad: where none is, it is wrong, and no second ticket of one of its singles.
     """
 
     def __init__(self, causes: Sequence[Cause], tickets: Sequence[ScoredTicket]) -> None:
@@ -308,9 +310,17 @@ class _Hits:
         # A group's ticket shows its singles to a person, a reopened one shows the repeat.
         self._also |= {c.id for c in fitting if ticket.device is None or c.repeat_of == best.id}
 
-    def _rank(self, cause: Cause, ticket: ScoredTicket) -> tuple[bool, bool, bool, datetime]:
+    def _rank(self, cause: Cause, ticket: ScoredTicket) -> tuple[bool, float, bool, bool, datetime]:
         other_size = (cause.device is None) != (ticket.device is None)
-        return (other_size, not cause.needs_person, self.is_found(cause), cause.since)
+        shared = _shared(cause, ticket)
+        return (other_size, -shared, not cause.needs_person, self.is_found(cause), cause.since)
+
+
+def _shared(cause: Cause, ticket: ScoredTicket) -> float:
+    """Which part of the devices of either group both have; of no account for a single device."""
+    if cause.device is not None or ticket.device is not None:
+        return 0.0
+    return len(cause.members & ticket.members) / len(cause.members | ticket.members)
 
 
 def _by_device(causes: Iterable[Cause]) -> dict[str, list[Cause]]:
@@ -328,6 +338,8 @@ _OF_THE_GROUP: Final[frozenset[Kind]] = frozenset({"bad_batch", "bad_firmware", 
 def _is_welcome(cause: Cause, ticket: ScoredTicket) -> bool:
     """An outage needs nobody, but one notice about the whole area is right."""
     if cause.kind in _OF_THE_GROUP and ticket.device is not None:
+        return False
+    if cause.device is not None and ticket.order_kind == OrderKind.SUPPLIER and ticket.members:
         return False
     return cause.needs_person or cause.is_ticket_welcome or cause.kind == "carrier_outage"
 

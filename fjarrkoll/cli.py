@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from functools import cache
 from pathlib import Path
@@ -52,12 +52,13 @@ PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim"})
 @cache
 def whole_app() -> typer.Typer:
     """All commands, those of people's work among them."""
-    from fjarrkoll.commands import lending, rules, sla, ticket  # noqa: PLC0415 - see PROCESSES
+    from fjarrkoll.commands import audit, lending, rules, sla, ticket  # noqa: PLC0415 - see PROCESSES
 
     app.add_typer(rules.app, name="rules")
     app.add_typer(ticket.app, name="ticket")
     app.add_typer(sla.app, name="sla")
     app.add_typer(lending.loan_app, name="loan")
+    app.add_typer(audit.app, name="audit")
     device.add_typer(lending.device_app)
     return app
 
@@ -200,20 +201,35 @@ def diagnose() -> None:
 @app.command()
 def api(
     port: Annotated[int | None, typer.Option(min=0, max=65535, help="0 takes a free one.")] = None,
-    host: Annotated[str, typer.Option(help="A loopback address; nothing else yet.")] = "127.0.0.1",
+    host: Annotated[str, typer.Option(help="A loopback address; nothing else.")] = "127.0.0.1",
+    demo_issuer: Annotated[
+        bool, typer.Option("--demo-issuer", help="Sign in without passwords: demo and test only.")
+    ] = False,
+    demo_tenant: Annotated[str, typer.Option(help="With --demo-issuer: whose people.")] = "demo",
 ) -> None:
-    """Run the API and the pages, on loopback only until access control exists.
+    """Run the API and the pages, on loopback, with a sign-in service before them.
 
-    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll api --port 8460
+    Example: FJARRKOLL_DATABASE_URL=… FJARRKOLL_OIDC_ISSUER_URL=… FJARRKOLL_OIDC_CLAIMS=siths.toml
+    fjarrkoll api --port 8460
+
+    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll api --demo-issuer
     """
     from api.process import run  # noqa: PLC0415 - only this process needs FastAPI
     from api.settings import ApiSettings  # noqa: PLC0415
+    from fjarrkoll.access import configured_access, demo_access  # noqa: PLC0415
 
     settings = begin()
     port = settings.api_port if port is None else port
-    api_settings = ApiSettings(settings.required("database_url"), host=host, port=port)
-    _refuse_forgetful(settings)
-    run(api_settings, stop_event(), lambda url: _ready("api", address=url))
+    database_url = settings.required("database_url")
+    with ExitStack() as stack:
+        if demo_issuer:
+            access = stack.enter_context(demo_access(settings, demo_tenant, host))
+            log.warning("demo_issuer", address=access.issuer_url, means="no passwords")
+        else:
+            access = configured_access(settings)
+        api_settings = ApiSettings(database_url, access, host=host, port=port)
+        _refuse_forgetful(settings)
+        run(api_settings, stop_event(), lambda url: _ready("api", address=url))
 
 
 @app.command()

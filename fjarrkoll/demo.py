@@ -10,17 +10,19 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
 from firmware_sim.plan import fleet_plan
 from fjarrkoll.balance import Balance, draw_up
 from fjarrkoll.embedded.broker import EmbeddedBroker
+from fjarrkoll.embedded.cast import DEMO_CARE_UNIT, DEMO_DEVICE, DEMO_PERSON
 from fjarrkoll.embedded.postgres import PostgresServer, create_database
 from fjarrkoll.stack import Child, ChildError
 from storage import accounts
 from storage.connection import Connection, connect
+from storage.lending import BasicNeed, loans, start_loan
 from storage.migrate import migrate
 from storage.registry import NewDevice, add_devices, sync_catalogues
 
@@ -109,6 +111,14 @@ def run_demo(settings: DemoSettings, stop: threading.Event, say: Say) -> dict[st
             demo.stop()
 
 
+def lend_to_user(conn: Connection, now: datetime) -> None:
+    """Lend a wheelchair to the demo's user, so that the user and the prescriber see something."""
+    if not loans(conn, DEMO_DEVICE):
+        needs = [BasicNeed.SOLE_MOBILITY]
+        since = now - timedelta(days=90)
+        start_loan(conn, DEMO_DEVICE, DEMO_PERSON, needs, since, care_unit=DEMO_CARE_UNIT)
+
+
 class _Demo:
     def __init__(
         self, settings: DemoSettings, directory: Path, database_url: str, mqtt_url: str, say: Say
@@ -129,7 +139,10 @@ class _Demo:
         self._report = directory / f"sim-{time.time_ns()}.json"
         self._ingest = child("ingest")
         self._diagnose = child("diagnose")
-        self._api = child("api", "--port", str(settings.api_port))
+        self._api = child(
+            "api",
+            *("--port", str(settings.api_port), "--demo-issuer", "--demo-tenant", TENANT),
+        )
         self._sim = child(
             "sim",
             *("--devices", str(settings.devices), "--seed", str(settings.seed)),
@@ -150,6 +163,7 @@ class _Demo:
         with connect(self._database_url) as conn:
             sync_catalogues(conn, datetime.now(UTC))
             add_devices(conn, devices, tenant=TENANT, centre=CENTRE[0], centre_name=CENTRE[1])
+            lend_to_user(conn, datetime.now(UTC))
 
     def start(self) -> None:
         self._say("starting ingest, diagnostics and the API")

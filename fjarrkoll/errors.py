@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from typing import Final
 
+from api.access.settings import AccessSettingsError
 from api.settings import ApiRefusedError
 from firmware_sim.replay import RecordingError
 from firmware_sim.settings import SettingsError
@@ -18,7 +19,7 @@ from storage.registry import RegistryError
 
 _WRONG_USE: Final = (
     ConfigurationError, SettingsError, RecordingError, TopicError, RegistryError, CatalogueError,
-    ApiRefusedError,
+    AccessSettingsError, ApiRefusedError,
 )  # fmt: skip
 _SERVER_TROUBLE: Final = (StorageError, EmbeddedServerError, ChildError)
 

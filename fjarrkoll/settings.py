@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runtime.broker_url import BrokerAddress
 
 PREFIX: Final = "FJARRKOLL_"
-_SECRET_FILES: Final = ("DATABASE_URL", "MQTT_URL")
+_SECRET_FILES: Final = ("DATABASE_URL", "MQTT_URL", "OIDC_CLIENT_SECRET")
 
 
 class ConfigurationError(ValueError):
@@ -22,7 +22,8 @@ class ConfigurationError(ValueError):
 class Settings(BaseSettings):
     """Every setting, with its environment variable `FJARRKOLL_<NAME>`.
 
-    `FJARRKOLL_DATABASE_URL_FILE` and `FJARRKOLL_MQTT_URL_FILE` name files that hold the value.
+    `FJARRKOLL_DATABASE_URL_FILE`, `FJARRKOLL_MQTT_URL_FILE` and `FJARRKOLL_OIDC_CLIENT_SECRET_FILE`
+    name files that hold the value.
     """
 
     model_config = SettingsConfigDict(
@@ -42,6 +43,14 @@ class Settings(BaseSettings):
     ingest_bulk_writers: int = Field(2, ge=1, le=16)
     ingest_gap_age_s: float = Field(30.0, ge=0.1, le=3600)
     api_port: int = Field(8460, ge=0, le=65535)
+    public_url: str | None = Field(None, description="where people reach the pages")
+    oidc_issuer_url: str | None = Field(None, description="the sign-in service")
+    oidc_client_id: str = Field("fjarrkoll-pages", min_length=1, max_length=200)
+    oidc_client_secret: SecretStr | None = Field(None, description="unset: a public client")
+    oidc_audience: str = Field("fjarrkoll-api", min_length=1, max_length=200)
+    oidc_claims: str | None = Field(None, description="claim map: a shipped one, or a file")
+    session_hours: float = Field(12.0, ge=0.1, le=24)
+    session_idle_minutes: float = Field(60.0, ge=1, le=480)
     health_port: int | None = Field(None, ge=0, le=65535)
     failpoint: str | None = Field(None, description="tests only: where to die")
 

@@ -374,8 +374,8 @@ def _check_told(work: Work, request: Request) -> None:
 
 
 def _check_words(request: Request) -> None:
-    if request.action is Action.VOID and request.reason not in _PEOPLES_REASONS:
-        listed = ", ".join(_PEOPLES_REASONS)
+    if request.action is Action.VOID and request.reason not in PEOPLES_REASONS:
+        listed = ", ".join(PEOPLES_REASONS)
         raise ActionRefusedError(f"void reason {request.reason!r}: use one of {listed}")
     if len(request.why) > WHY_MAX or len(request.part or "") > WHY_MAX:
         raise ActionRefusedError(f"a text has at most {WHY_MAX} characters")
@@ -383,7 +383,7 @@ def _check_words(request: Request) -> None:
         raise ActionRefusedError(f"{request.minutes} minutes: use 0 to {MINUTES_MAX}")
 
 
-_PEOPLES_REASONS: Final = tuple(
+PEOPLES_REASONS: Final = tuple(
     str(reason) for reason in VoidReason if reason not in SYSTEM_REASONS
 )
 

@@ -18,6 +18,7 @@ from storage.connection import Connection
 from storage.queries import load_queries
 
 _SQL: Final = load_queries("lending.sql")
+_PERSONAL_NUMBER: Final = re.compile(r"(\d{2})?\d{6}[-+]?\d{4}")
 
 
 class Place(StrEnum):
@@ -84,10 +85,15 @@ class LendingError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class Loan:
-    """One person's time with one device. `person` is a pseudonym, or None."""
+    """One person's time with one device.
+
+    `person` is a pseudonym. It and `care_unit`, the prescriber's unit, are None where nobody said,
+    where the link is cut, and for callers who may not see it.
+    """
 
     loan_no: int
     person: str | None
+    care_unit: str | None
     basic_needs: tuple[BasicNeed, ...]
     started_at: datetime
     ended_at: datetime | None
@@ -105,29 +111,46 @@ class Placement:
     why: str
 
 
-def start_loan(
-    conn: Connection, device: str, person: str | None, needs: Iterable[BasicNeed], at: datetime
+def start_loan(  # noqa: PLR0913 - which device, to whom, by whom, what depends on it, when
+    conn: Connection,
+    device: str,
+    person: str | None,
+    needs: Iterable[BasicNeed],
+    at: datetime,
+    *,
+    care_unit: str | None = None,
 ) -> Loan:
     """Lend a device.
+
+    Args:
+        person: a pseudonym, never a personal number.
+        care_unit: the unit that prescribed, such as a healthCareUnitHsaId.
 
     Raises:
         LendingError: unknown device, out on loan already, or `at` lies in an earlier loan.
     """
     device_no = _held(conn, device)
     _check_name(person or "-", "person")
+    _check_name(care_unit or "-", "care unit")
+    if person and _PERSONAL_NUMBER.fullmatch(person):
+        raise LendingError("person looks like a personal number: give the pseudonym instead")
     (last_end,) = conn.execute(_SQL["last_loan_end"], {"device_no": device_no}).fetchone() or (
         None,
     )
     if last_end is not None and at < last_end:
         raise LendingError(f"{device} was on loan until {_said(last_end)}: start it then or later")
-    values = {"person": person, "basic_needs": [str(need) for need in sorted(set(needs))]}
-    row = _changed_loan(conn, "start_loan", device_no, at=at, **values)
+    listed = [str(need) for need in sorted(set(needs))]
+    values = {"device_no": device_no, "basic_needs": listed, "at": at}
+    row = conn.execute(_SQL["start_loan"], values).fetchone()
     if row is None:
         loan = _current_loan(conn, device_no)
         since = f" since {_said(loan.started_at)}" if loan is not None else ""
         raise LendingError(f"{device} is out on loan{since}: end that loan first")
+    if person:
+        link = {"loan_no": row[0], "person": person, "care_unit": care_unit}
+        conn.execute(_SQL["link_person"], link)
     _look_again(conn, device_no, at)
-    return row
+    return Loan(row[0], person, care_unit, tuple(map(BasicNeed, listed)), at, None)
 
 
 def end_loan(conn: Connection, device: str, at: datetime) -> Loan:
@@ -169,15 +192,21 @@ def loans(conn: Connection, device: str) -> list[Loan]:
 
 def _changed_loan(conn: Connection, name: str, device_no: int, **values: object) -> Loan | None:
     row = conn.execute(_SQL[name], {"device_no": device_no, **values}).fetchone()
-    return None if row is None else _loan(row)
+    if row is None:
+        return None
+    found = conn.execute(_SQL["loan_by_no"], {"loan_no": row[0]}).fetchone()
+    assert found is not None, "the loan was changed a statement ago"
+    return _loan(found)
 
 
 def _current_loan(conn: Connection, device_no: int) -> Loan | None:
-    return _changed_loan(conn, "current_loan", device_no)
+    row = conn.execute(_SQL["current_loan"], {"device_no": device_no}).fetchone()
+    return None if row is None else _loan(row)
 
 
 def _loan(row: Sequence[Any]) -> Loan:
-    return Loan(row[0], row[1], tuple(BasicNeed(need) for need in row[2]), row[3], row[4])
+    number, person, care_unit, needs, started_at, ended_at = row
+    return Loan(number, person, care_unit, tuple(map(BasicNeed, needs)), started_at, ended_at)
 
 
 def _held(conn: Connection, device: str) -> int:

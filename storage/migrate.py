@@ -14,7 +14,7 @@ from sqlalchemy.pool import NullPool
 
 from storage.connection import StorageError, redacted
 
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 _LOCK_KEY: Final = 0x666B_6D69  # "fkmi": one migration at a time
 
 
@@ -68,6 +68,13 @@ def run_rules() -> None:
     connection = op.get_bind()
     _run(connection, _migration_sql("0002_rules.sql"))
     _run(connection, _migration_sql("0002_grants.sql"))
+
+
+def run_people() -> None:
+    """Revision 0003: sessions, the access log, and row-level security."""
+    connection = op.get_bind()
+    for part in ("sessions", "audit", "people", "grants"):
+        _run(connection, _migration_sql(f"0003_{part}.sql"))
 
 
 def _has_timescale(connection: AlchemyConnection) -> bool:

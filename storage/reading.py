@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple, TypeVar
 
-import psycopg
-from psycopg import sql
 from psycopg.rows import class_row
-from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from fleet.ranges import SeqSet
-from storage.connection import Connection, DatabaseDownError, translated
+from storage.connection import Connection
 from storage.queries import load_queries
 
-ROLE: Final = "fjarrkoll_api"
-STATEMENT_TIMEOUT_MS: Final = 10_000
 COUNT_LIMIT: Final = 100_000
 _AT_END: Final = 2**63 - 1
 _SQL: Final = load_queries("reading.sql")
@@ -369,79 +363,6 @@ class BacklogRow:
     outbox_n: int
     slots_held_n: int
     slot_n: int
-
-
-class ReadingPool:
-    """A bounded pool of connections that only have the API's rights."""
-
-    def __init__(self, url: str, size: int, wait_s: float) -> None:
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
-            url,
-            min_size=1,
-            max_size=size,
-            timeout=wait_s,
-            max_waiting=size * 8,
-            reconnect_timeout=5,  # then the next caller tries again, so it heals within seconds
-            kwargs={"application_name": "fjarrkoll-api", "connect_timeout": 5},
-            configure=_configure,
-            check=ConnectionPool.check_connection,
-            open=False,
-        )
-
-    def open(self) -> None:
-        """Start connecting; does not wait, so that the process can say that it is not ready."""
-        self._pool.open(wait=False)
-
-    def close(self) -> None:
-        self._pool.close(timeout=5)
-
-    def stats(self) -> Mapping[str, int]:
-        return self._pool.get_stats()
-
-    @contextmanager
-    def read(self) -> Iterator[Connection]:
-        """One read-only transaction with one view of the data.
-
-        Raises:
-            DatabaseDownError: no connection in time, or the database gave up.
-        """
-        with self._borrow() as conn:
-            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-            yield conn
-
-    def prove_commit(self) -> None:
-        """Commit something small.
-
-        Raises:
-            DatabaseDownError: the database does not answer, or cannot commit.
-        """
-        with self._borrow() as conn:
-            row = conn.execute(_SQL["prove_commit"]).fetchone()
-            conn.commit()
-        if row is None or row[1] != "off":
-            raise DatabaseDownError("the database is read-only")
-
-    @contextmanager
-    def _borrow(self) -> Iterator[Connection]:
-        try:
-            with self._pool.connection() as conn:
-                yield conn
-                conn.rollback()
-        except (PoolTimeout, PoolClosed) as exc:
-            raise DatabaseDownError(f"no connection: {exc}") from exc
-        except psycopg.Error as exc:
-            raise translated(exc) from exc
-
-
-def _configure(conn: Connection) -> None:
-    """Take the API's role and short waits. No prepared statements: plans must see the values."""
-    conn.prepare_threshold = None
-    conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(ROLE)))
-    conn.execute("SET timezone = 'UTC'")
-    timeout = sql.SQL("SET {} = {}")
-    for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
-        conn.execute(timeout.format(sql.Identifier(name), sql.Literal(STATEMENT_TIMEOUT_MS)))
-    conn.commit()
 
 
 def _all(conn: Connection, kind: type[Row], name: str, **values: object) -> list[Row]:

@@ -36,6 +36,7 @@ from storage.queries import load_queries
 from storage.raising import Delivery, TicketKey, insert_outbox
 
 LIST_MAX: Final = 1000
+HISTORY_MAX: Final = 501
 CASES_MAX: Final = 1000
 REPEAT_WITHIN: Final = timedelta(days=30)
 """How soon after a repair the same cause makes the next one a repeat repair. Ours: the centres'
@@ -155,9 +156,12 @@ def listed(
     return _by_no(conn, [row[0] for row in rows])
 
 
-def history(conn: Connection, ticket_no: int) -> list[Happened]:
-    rows = conn.execute(_SQL["ticket_history"], {"ticket_no": ticket_no})
-    return [Happened(*row) for row in rows]
+def history(
+    conn: Connection, ticket_no: int, after: int = 0, limit: int = HISTORY_MAX
+) -> list[Happened]:
+    """What happened to a ticket, in order, after the event numbered `after`."""
+    parameters = {"ticket_no": ticket_no, "after": after, "limit": min(limit, HISTORY_MAX)}
+    return [Happened(*row) for row in conn.execute(_SQL["ticket_history"], parameters)]
 
 
 def _by_no(conn: Connection, ticket_nos: Sequence[int]) -> list[TicketRow]:
@@ -313,8 +317,8 @@ def _recorded(  # noqa: PLR0913, PLR0917 - the ticket before, what changed, who 
     detail = {**step.detail, "ticket_version": version}
     if new_no is not None:
         detail["replaced_by"] = new_no
-    _insert_event(conn, number, step.kind, who, detail, now)
-    _deliver(conn, "ticket.changed", _found(conn, number), step.kind, now)
+    record_event(conn, number, step.kind, who, detail, now)
+    deliver(conn, "ticket.changed", _found(conn, number), step.kind, now)
     if work.state is not ticket.work.state:
         old = ticket.work.state
         deadlines.moved(conn, number, old, work.state, now, work.waiting_reason)
@@ -333,13 +337,13 @@ def _open_in_place(
     for name in ("move_episodes", "move_findings", "move_singles"):
         conn.execute(_SQL[name], {"old_no": ticket.ticket_no, "new_no": new_no})
     detail = {"replaces": ticket.ticket_no, "kind": str(new_kind), "ticket_version": 1}
-    _insert_event(conn, new_no, "opened", who, detail, now)
-    _deliver(conn, "ticket.opened", _found(conn, new_no), "opened", now)
+    record_event(conn, new_no, "opened", who, detail, now)
+    deliver(conn, "ticket.opened", _found(conn, new_no), "opened", now)
     deadlines.open_clocks(conn, [new_no], now)
     return new_no
 
 
-def _insert_event(  # noqa: PLR0913, PLR0917 - the columns of one row
+def record_event(  # noqa: PLR0913, PLR0917 - the columns of one row
     conn: Connection,
     ticket_no: int,
     kind: str,
@@ -358,7 +362,7 @@ _TOLD: Final = (
 )  # fmt: skip
 
 
-def _deliver(conn: Connection, kind: str, ticket: TicketRow, event: str, now: datetime) -> None:
+def deliver(conn: Connection, kind: str, ticket: TicketRow, event: str, now: datetime) -> None:
     """Tell the outside. No person data: neither who uses the device nor who works on it."""
     payload: dict[str, Any] = {name: getattr(ticket, name) for name in _TOLD}
     payload |= {"tenant": ticket.tenant_id, "device": ticket.device_id, "events": [event]}

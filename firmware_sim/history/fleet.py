@@ -67,7 +67,7 @@ def all_causes(world: World, truths: Iterable[tuple[Profile, Sequence[Cause]]]) 
 def _shared(trouble: FleetTrouble, singles: Sequence[Cause], profiles: Sequence[Profile]) -> Cause:
     """One cause of many; a storm is over when its supplier has mended it, a bad lot stays bad."""
     is_storm = trouble.kind == "storm"
-    shown = sorted(c.detectable_since for c in singles if c.detectable_since is not None)
+    shown = _first_shown(singles)
     needed = 2 if is_storm else _proving_n(trouble, profiles)
     tells = len(shown) >= needed
     return Cause(
@@ -83,6 +83,16 @@ def _shared(trouble: FleetTrouble, singles: Sequence[Cause], profiles: Sequence[
         members=frozenset(c.device for c in singles if c.device is not None),
         is_ticket_welcome=len(singles) > 1,
     )
+
+
+def _first_shown(singles: Sequence[Cause]) -> list[datetime]:
+    """When each device first showed it, ascending: a repair that did not hold proves no more."""
+    first: dict[str | None, datetime] = {}
+    for cause in singles:
+        if cause.detectable_since is not None:
+            known = first.get(cause.device, cause.detectable_since)
+            first[cause.device] = min(known, cause.detectable_since)
+    return sorted(first.values())
 
 
 def _proving_n(trouble: FleetTrouble, profiles: Sequence[Profile]) -> int:

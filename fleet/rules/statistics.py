@@ -152,7 +152,7 @@ def theil_sen(x: Floats, y: Floats, confidence: float) -> Line:
     residuals = y - slope * (x - middle_x)
     middle = median(residuals)
     residuals -= middle
-    wider = _memory_factor(residuals)
+    wider = memory_factor(residuals)
     slope_sd = wider * float(slopes[high] - slopes[low]) / (2 * z)
     return Line(slope, slope_sd, middle_x, middle, wider * _median_sd(residuals), z, n)
 
@@ -209,7 +209,7 @@ def _ranks(n: int, slope_n: int, z: float) -> tuple[int, int, int]:
     return low, slope_n // 2, min(slope_n - 1, math.ceil((slope_n + reach) / 2))
 
 
-def _memory_factor(residuals: Floats) -> float:
+def memory_factor(residuals: Floats) -> float:
     """How much wider an interval is when each day remembers the last, as in a process AR(1).
 
     The memory is read from signs alone, so that one wild day cannot hide it (the arcsine law).

@@ -4,7 +4,8 @@ SELECT device_no FROM device WHERE id = %(device)s::text FOR NO KEY UPDATE;
 
 -- name: current_loan
 -- The loan that a device is out on.
-SELECT loan_no, person, basic_needs, started_at, ended_at FROM loan
+SELECT loan_no, person, care_unit, basic_needs, started_at, ended_at
+FROM loan LEFT JOIN person_link USING (loan_no)
 WHERE device_no = %(device_no)s::int AND ended_at IS NULL;
 
 -- name: last_loan_end
@@ -13,27 +14,38 @@ SELECT max(ended_at) FROM loan WHERE device_no = %(device_no)s::int;
 
 -- name: start_loan
 -- A loan; no row back where the device is out already.
-INSERT INTO loan (device_no, person, basic_needs, started_at)
-VALUES (%(device_no)s::int, %(person)s::text, %(basic_needs)s::text[], %(at)s::timestamptz)
+INSERT INTO loan (device_no, basic_needs, started_at)
+VALUES (%(device_no)s::int, %(basic_needs)s::text[], %(at)s::timestamptz)
 ON CONFLICT (device_no) WHERE ended_at IS NULL DO NOTHING
-RETURNING loan_no, person, basic_needs, started_at, ended_at;
+RETURNING loan_no;
+
+-- name: link_person
+-- Who has the device, by pseudonym, and the unit that prescribed it.
+INSERT INTO person_link (loan_no, person, care_unit)
+VALUES (%(loan_no)s::bigint, %(person)s::text, %(care_unit)s::text);
 
 -- name: end_loan
 -- The end of the current loan, not before its start.
 UPDATE loan SET ended_at = %(at)s::timestamptz
 WHERE device_no = %(device_no)s::int AND ended_at IS NULL AND started_at <= %(at)s::timestamptz
-RETURNING loan_no, person, basic_needs, started_at, ended_at;
+RETURNING loan_no;
 
 -- name: change_needs
 -- What the person cannot do without the device, as the prescriber says now.
 UPDATE loan SET basic_needs = %(basic_needs)s::text[]
 WHERE device_no = %(device_no)s::int AND ended_at IS NULL
-RETURNING loan_no, person, basic_needs, started_at, ended_at;
+RETURNING loan_no;
+
+-- name: loan_by_no
+-- One loan; without the person where the link is cut, or not the caller's to see.
+SELECT loan_no, person, care_unit, basic_needs, started_at, ended_at
+FROM loan LEFT JOIN person_link USING (loan_no)
+WHERE loan_no = %(loan_no)s::bigint;
 
 -- name: loans
 -- The loans of a device, the newest first.
-SELECT loan.loan_no, loan.person, loan.basic_needs, loan.started_at, loan.ended_at
-FROM loan JOIN device USING (device_no)
+SELECT loan.loan_no, person, care_unit, loan.basic_needs, loan.started_at, loan.ended_at
+FROM loan JOIN device USING (device_no) LEFT JOIN person_link USING (loan_no)
 WHERE device.id = %(device)s::text
 ORDER BY loan.started_at DESC, loan.loan_no DESC
 LIMIT 1000;

@@ -7,13 +7,7 @@ LIMIT %(limit)s::int;
 
 -- name: pick_devices_matching
 -- The next devices whose id, individual number or serial starts with a text, in lower case.
-SELECT device_no FROM device
-WHERE (lower(id) LIKE %(pattern)s::text
-    OR lower(individual_no) LIKE %(pattern)s::text
-    OR lower(serial) LIKE %(pattern)s::text)
-    AND id > %(after)s::text
-ORDER BY id
-LIMIT %(limit)s::int;
+SELECT device_no FROM find_devices(%(pattern)s::text, %(after)s::text, %(limit)s::int);
 
 -- name: device_no_of
 -- The number of one device.
@@ -50,19 +44,13 @@ SELECT metric_no FROM metric WHERE name = %(metric)s::text;
 
 -- name: raw_samples
 -- Samples of one metric in a half-open range, oldest first; one more than allowed tells too many.
-SELECT at, value, clock FROM sample
-WHERE device_no = %(device_no)s::int AND metric_no = %(metric_no)s::int
-    AND at >= %(low)s::timestamptz AND at < %(high)s::timestamptz
-ORDER BY at
-LIMIT %(limit)s::int;
+SELECT at, value, clock FROM seen_samples(%(device_no)s::int, %(metric_no)s::int,
+    %(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int);
 
 -- name: hourly_samples
 -- Hourly rollups of one metric in a half-open range, oldest first.
-SELECT hour AS at, sample_n, min, max, sum, last FROM rollup_hour
-WHERE device_no = %(device_no)s::int AND metric_no = %(metric_no)s::int
-    AND hour >= %(low)s::timestamptz AND hour < %(high)s::timestamptz
-ORDER BY hour
-LIMIT %(limit)s::int;
+SELECT at, sample_n, min, max, sum, last FROM seen_hours(%(device_no)s::int,
+    %(metric_no)s::int, %(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int);
 
 -- name: faults
 -- The faults one device reported in a range, newest first, after a given one.
@@ -322,18 +310,5 @@ LIMIT %(limit)s::int;
 
 -- name: backlog
 -- What waits to be worked on. Counts stop at a limit: more than that is only `many`.
-SELECT
-    (SELECT count(*) FROM (SELECT FROM dirty_hour LIMIT %(limit)s::int) x) AS dirty_hour_n,
-    (SELECT min(hour) FROM (SELECT hour FROM dirty_hour LIMIT %(limit)s::int) x)
-        AS dirty_oldest_at,
-    (SELECT count(*) FROM (SELECT FROM inbox LIMIT %(limit)s::int) x) AS inbox_n,
-    (SELECT received_at FROM inbox ORDER BY inbox_no LIMIT 1) AS inbox_oldest_at,
-    (SELECT count(*) FROM (SELECT FROM outbox WHERE done_at IS NULL LIMIT %(limit)s::int) x)
-        AS outbox_n,
-    (SELECT count(*) FROM ingest_slot WHERE expires_at > now()) AS slots_held_n,
-    (SELECT count(*) FROM ingest_slot) AS slot_n;
-
--- name: prove_commit
--- Write a few bytes to the log inside a transaction: only a server that can commit gets past it.
-SELECT pg_logical_emit_message(true, 'fjarrkoll', 'ready'),
-    current_setting('transaction_read_only');
+SELECT dirty_hour_n, dirty_oldest_at, inbox_n, inbox_oldest_at, outbox_n, slots_held_n, slot_n
+FROM waiting_work(%(limit)s::int);

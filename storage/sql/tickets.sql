@@ -53,9 +53,9 @@ LIMIT %(limit)s::int;
 -- name: ticket_history
 -- What happened to one ticket, in order.
 SELECT event_no, at, kind, who, detail FROM ticket_event
-WHERE ticket_no = %(ticket_no)s::bigint
+WHERE ticket_no = %(ticket_no)s::bigint AND event_no > %(after)s::int
 ORDER BY event_no
-LIMIT 500;
+LIMIT %(limit)s::int;
 
 -- name: last_event
 -- What happened last to one ticket, for whoever came too late.

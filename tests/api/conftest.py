@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import secrets
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -15,11 +16,13 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from starlette.testclient import TestClient
+from support.people import UNIT, access_settings, bearer, claims_of
 from support.postgres import Cluster
 
 from api.app import create_app
 from api.process import ApiSettings, run
 from fleet import drafts
+from fleet.access.callers import Role
 from fleet.clock import ClockQuality
 from fleet.episodes import Episode
 from fleet.faults import load_catalogue
@@ -40,6 +43,7 @@ from fleet.ticket_actions import Action, Outcome, Request
 from fleet.ticket_states import State
 from fleet.wire.topics import shard_of
 from storage import raising
+from storage.connection import connect
 from storage.deadlines import (
     assign_agreement,
     moved,
@@ -61,6 +65,7 @@ from storage.lending import BasicNeed, current_needs, start_loan
 from storage.migrate import migrate
 from storage.raising import NewTicket, TicketEvent
 from storage.registry import sync_catalogues
+from storage.sessions import open_session
 from storage.tickets import change, confirm_urgent
 
 CHAIR, APAP, SILENT, METER = "fk-20417", "fk-31102", "fk-20555", "fk-40001"
@@ -96,14 +101,40 @@ def fleet(plain: Cluster) -> Iterator[Fleet]:
 
 @pytest.fixture(scope="session")
 def settings(fleet: Fleet) -> ApiSettings:
-    return ApiSettings(fleet.url, port=0, database_wait_s=2.0)
+    return ApiSettings(fleet.url, access_settings(), port=0, database_wait_s=2.0)
 
 
 @pytest.fixture
 def client(settings: ApiSettings) -> Iterator[TestClient]:
+    """The application, asked by an administrator unless a request brings other headers."""
     app = create_app(settings)
-    with TestClient(app, base_url="http://127.0.0.1:8460") as opened:
+    headers = bearer(Role.ADMINISTRATOR)
+    with TestClient(app, base_url="http://127.0.0.1:8460", headers=headers) as opened:
         yield opened
+
+
+@pytest.fixture
+def nobody(settings: ApiSettings) -> Iterator[TestClient]:
+    """The application, asked by nobody who is signed in."""
+    with TestClient(
+        create_app(settings), base_url="http://127.0.0.1:8460", follow_redirects=False
+    ) as opened:
+        yield opened
+
+
+@pytest.fixture(scope="session")
+def sessions(fleet: Fleet, settings: ApiSettings) -> Callable[[Role], dict[str, str]]:
+    """A browser's session cookie of somebody with a role, as signing in leaves it."""
+
+    def opened(role: Role) -> dict[str, str]:
+        token = secrets.token_urlsafe(32)
+        caller = settings.access.claims.caller(claims_of(role))
+        with connect(fleet.url) as conn:
+            open_session(conn, token, caller, datetime.now(UTC), timedelta(hours=1))
+            conn.commit()
+        return {"name": "fjarrkoll_session", "value": token}
+
+    return opened
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +178,7 @@ class Scenes:
         needs = {CHAIR: [BasicNeed.SOLE_MOBILITY, BasicNeed.TRANSFER], APAP: [], SILENT: []}
         needs |= {f"fk-5{number:04d}": [BasicNeed.EATING] for number in (33, 41)}
         for device, listed in needs.items():
-            start_loan(self.conn, device, f"p-{device}", listed, long_ago)
+            start_loan(self.conn, device, f"p-{device}", listed, long_ago, care_unit=UNIT)
 
     def numbers(self) -> list[int]:
         rows = self.conn.execute("SELECT ticket_no FROM ticket ORDER BY 1").fetchall()

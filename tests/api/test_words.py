@@ -5,6 +5,7 @@ import xml.etree.ElementTree as ET
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
+from pathlib import Path
 from string import Formatter
 
 import pytest
@@ -18,7 +19,7 @@ from api.preview import preview, visible
 from api.scales import time_ticks, value_scale
 from api.series import chosen, hourly, thinned
 from api.telling import STYLE, Say, preferred
-from api.texts import TEXTS
+from api.texts import TEXTS, catalogues
 from api.typography import length, number, quantity, when_due
 from fleet.ticket_actions import VoidReason
 from fleet.ticket_states import KINDS, OrderKind, State
@@ -39,6 +40,25 @@ def test_every_text_is_in_both_languages_with_the_same_blanks(key):
     ]
     assert blanks[0] == blanks[1]
     assert "!" not in swedish + english
+
+
+def test_both_languages_have_the_same_catalogues_with_the_same_keys():
+    swedish, english = (
+        {name: [message.id for message in catalogue] for name, catalogue in catalogues(lang)}
+        for lang in ("sv", "en")
+    )
+    assert len(swedish) >= 7
+    assert swedish == english
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_nothing_in_a_catalogue_waits_for_a_translator_or_is_left_over(lang):
+    for name, catalogue in catalogues(lang):
+        assert not catalogue.obsolete, name
+        assert [message.id for message in catalogue if message.id and message.fuzzy] == [], name
+        source = files("api").joinpath("locale", lang, name).read_text("utf-8")
+        written = re.findall(r'^msgid "(.+)"$', source, re.MULTILINE)
+        assert len(written) == len(set(written)) == len(catalogue), name
 
 
 def test_every_word_of_the_domain_has_a_text():
@@ -211,17 +231,21 @@ def test_a_limit_is_drawn_and_said(limit):
     assert drawn.has_limit
 
 
+# A text of these is asked for by a prefix in the source and a word of the domain.
+BUILT = (
+    "about.", "clock.", "confidence.", "device.range.", "device.status.", "due.",
+    "error.", "event.", "fault.", "gap.", "health.payload.", "kind.", "link.", "measure.", "need.",
+    "queue.sort.", "queue.state.", "reason.", "state.", "subject.", "unit.", "urgent.", "who.",
+)  # fmt: skip
+
+
 def test_every_text_is_used_somewhere():
-    folder = files("api")
-    sources = [f for f in folder.iterdir() if f.name.endswith(".py") and f.name != "texts.py"]
-    sources += list(folder.joinpath("templates").iterdir())
-    source = "".join(file.read_text("utf-8") for file in sources if file.is_file())
-    built = ("reason.", "state.", "kind.", "clock.", "gap.", "error.", "event.", "who.", "fault.")
-    built += ("subject.", "link.", "urgent.", "due.", "unit.", "confidence.", "measure.", "need.")
-    built += ("queue.sort.", "about.")
-    built += ("queue.state.", "device.range.", "device.status.", "health.payload.", "chart.key.")
+    root = Path(str(files("api")))
+    sources = [*root.rglob("*.py"), *root.rglob("*.html"), *root.rglob("*.js")]
+    source = "".join(file.read_text("utf-8") for file in sources)
     unused = [key for key in TEXTS if f'"{key}"' not in source and f"'{key}'" not in source]
-    assert [key for key in unused if not key.startswith(built)] == []
+    assert [key for key in unused if not key.startswith(BUILT)] == []
+    assert [prefix for prefix in BUILT if not any(key.startswith(prefix) for key in unused)] == []
 
 
 @pytest.mark.parametrize(

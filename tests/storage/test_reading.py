@@ -9,13 +9,14 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from fleet.access.scopes import Reach, Scope
 from storage import reading
 from storage.connection import DatabaseDownError
 from storage.migrate import migrate
+from storage.pool import ApiPool
 from storage.queries import load_queries
 from storage.reading import (
     QuarantineFilter,
-    ReadingPool,
     SeriesKey,
     Span,
     TicketFilter,
@@ -24,6 +25,7 @@ from storage.reading import (
 DEVICES, OPEN, ENDED = 100_000, 2_000, 60_000
 NOW = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
 DAY = timedelta(days=1)
+WHOLE = Scope("t", Reach.TENANT)
 
 COUNTY = f"""
 INSERT INTO tenant (id, name) VALUES ('t', 'T');
@@ -53,10 +55,10 @@ INSERT INTO gap (device_no, epoch, low, high, opened_at, closed_at, closed_as)
     SELECT n, '00000000000000aa', 1, 5, now(), CASE WHEN n % 50 > 0 THEN now() END,
         CASE WHEN n % 50 = 1 THEN 'lost_on_device' WHEN n % 50 > 1 THEN 'received' END
     FROM generate_series(1, 20000) n;
-INSERT INTO quarantine (digest, reason, detail, topic, device_id, payload, payload_size,
+INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload, payload_size,
     received_at, last_at)
     SELECT sha256(n::text::bytea), CASE WHEN n % 100 = 0 THEN 'bad_time' ELSE 'malformed' END, '',
-        '', 'fk-' || n % 500, '', 0, now(), now() FROM generate_series(1, 20000) n;
+        '', 't', 'fk-' || n % 500, '', 0, now(), now() FROM generate_series(1, 20000) n;
 """
 SERIES = """
 INSERT INTO sample (at, received_at, value, device_no, metric_no, clock)
@@ -87,7 +89,7 @@ def county(plain):
 
 @pytest.fixture(scope="module")
 def pool(county):
-    opened = ReadingPool(county, 2, 5)
+    opened = ApiPool(county, 2, 5)
     opened.open()
     yield opened
     opened.close()
@@ -168,7 +170,7 @@ class _ExplainingCursor:
 
 
 def test_no_page_reads_a_whole_table(pool):
-    with pool.read() as conn:
+    with pool.read(WHOLE) as conn:
         for name in _reads(conn):
             explaining = _Explaining(conn)
             _reads(explaining)[name]()
@@ -178,7 +180,7 @@ def test_no_page_reads_a_whole_table(pool):
 
 def test_every_reading_is_quick_at_the_size_of_a_county(pool):
     durations_ms = {}
-    with pool.read() as conn:
+    with pool.read(WHOLE) as conn:
         for name, read in _reads(conn).items():
             read()
             started = time.perf_counter()
@@ -203,36 +205,36 @@ def _numbering():
 
 
 def test_reading_is_read_only_and_of_one_moment(pool, county):
-    with pool.read() as conn:
+    with pool.read(WHOLE) as conn:
         before = reading.open_ticket_counts(conn)
         with psycopg.connect(county, autocommit=True) as other:
             other.execute("UPDATE ticket SET severity = 'info' WHERE ticket_no = 1")
         assert reading.open_ticket_counts(conn) == before
-    with pytest.raises(DatabaseDownError, match="read-only"), pool.read() as conn:
+    with pytest.raises(DatabaseDownError, match="read-only"), pool.read(WHOLE) as conn:
         conn.execute("CREATE TEMP TABLE x ()")
 
 
 def test_the_pool_has_only_the_rights_of_the_api(pool):
-    with pool.read() as conn:
+    with pool.read(WHOLE) as conn:
         assert conn.execute("SELECT current_user").fetchone() == ("fjarrkoll_api",)
 
 
 def test_a_pool_without_a_free_connection_says_that_it_is_down(county):
-    small = ReadingPool(county, 1, 0.2)
+    small = ApiPool(county, 1, 0.2)
     small.open()
-    with small.read(), pytest.raises(DatabaseDownError), small.read():
+    with small.read(WHOLE), pytest.raises(DatabaseDownError), small.read(WHOLE):
         pass
     small.close()
 
 
 def test_the_pool_heals_when_connections_were_cut(county):
-    healing = ReadingPool(county, 1, 5)
+    healing = ApiPool(county, 1, 5)
     healing.open()
-    with healing.read() as conn:
+    with healing.read(WHOLE) as conn:
         pid = conn.info.backend_pid
     with psycopg.connect(county, autocommit=True) as other:
         other.execute("SELECT pg_terminate_backend(%s)", (pid,))
-    with healing.read() as conn:
+    with healing.read(WHOLE) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
     healing.prove_commit()
     healing.close()
@@ -241,7 +243,7 @@ def test_the_pool_heals_when_connections_were_cut(county):
 def test_a_read_only_server_is_not_ready(county):
     with psycopg.connect(county, autocommit=True) as conn:
         conn.execute("ALTER DATABASE county SET default_transaction_read_only = on")
-    stuck = ReadingPool(county, 1, 5)
+    stuck = ApiPool(county, 1, 5)
     stuck.open()
     try:
         with pytest.raises(DatabaseDownError, match="read-only"):

@@ -27,15 +27,21 @@ _KEEP: Final = 10.0
 ticket does not come and go with one device. Ours, without a source."""
 
 
-_BLAMED: Final = 0.05
+_BLAMED: Final = 0.01
 """Highest chance at which a batch or firmware, and not its whole model, is to blame. No more than
 one question about a group that stands out already, so it is not divided among all comparisons:
-held to those, a bad batch of 20 would have to fault on most of its devices. The usual level."""
+held to those, a bad batch of 20 would have to fault on most of its devices. But a model has half
+a dozen batches and versions to ask about: at one in twenty it would blame one of them too often."""
 
 
 _MODEL_SHARE: Final = 0.2
 """Which part of a whole model must have faulted. Models differ in what they can report, in who
 uses them and in their age, so that "more than other models" alone is no defect. Ours."""
+
+_NO_OTHER_NAME: Final = 0.01
+"""Highest chance at which a whole model faults more than others do, whatever the part. What one
+maker's table calls the power module another's calls the bus: a model that only names its faults
+differently is no worse than the rest. Ours; one question, as above."""
 
 
 class FleetDevice(NamedTuple):
@@ -140,8 +146,8 @@ class Fleet:
     """A group faults at a rate that chance does not explain, after all comparisons of the day.
 
     A firmware or batch must stand out from its class, and `_BLAMED` settles whether it or the
-    whole model is to blame; a model must still stand out without the firmware and batches that
-    explain it.
+    whole model is to blame; a model must stand out whatever its makers call the part, and still
+    do so without the firmware and batches that explain it.
     """
 
     window: timedelta
@@ -172,7 +178,7 @@ class Fleet:
             for one, chance in zip(likely, adjusted, strict=True)
             if chance <= self.chance * (_KEEP if _key(one) in facts.held else 1)
         ]
-        return self._explained(found, census, facts)
+        return self._explained(found, census, facts, comparison_n)
 
     def _compared(self, census: Census, facts: FleetFacts) -> tuple[list[_Suspect], int]:
         """What may be significant, and how many comparisons the day has.
@@ -180,6 +186,7 @@ class Fleet:
         What has too few faults is compared too: it only cannot win.
         """
         large = [group for group in census.groups if census.is_large(group, self.min_devices)]
+        of_any_part = census.hits(frozenset().union(*facts.faulted.values()))
         likely, comparison_n = [], 0
         for component, faulted in facts.faulted.items():
             hits = census.hits(faulted)
@@ -192,22 +199,38 @@ class Fleet:
             for group in known:
                 if hits[group.subject] >= self.min_faulted:
                     tally = census.count(group, component, hits)
-                    chance = self._chance(group, tally, census, hits)
+                    chance = self._chance(group, tally, census, hits, of_any_part)
                     likely.append(_Suspect(group, component, tally, chance))
         return [one for one in likely if one.chance <= self.chance * _KEEP], comparison_n
 
-    def _chance(self, group: _Group, count: _Count, census: Census, hits: Counter[str]) -> float:
-        """Against its class; a part of a model must stand out from the rest of the model too."""
+    def _chance(
+        self,
+        group: _Group,
+        count: _Count,
+        census: Census,
+        hits: Counter[str],
+        of_any_part: Counter[str],
+    ) -> float:
+        """Against its class, if it may be blamed at all."""
         if count.peer_n < self.min_devices or not self._is_much(count):
             return 1.0
-        if group.parent is None and count.hit_n < _MODEL_SHARE * count.group_n:
-            return 1.0
-        if group.parent is not None:
-            siblings = census.siblings(group, hits)
-            is_blamed = self._is_much(siblings) and siblings.chance <= _BLAMED
-            if siblings.peer_n < self.min_devices or not is_blamed:
-                return 1.0
-        return count.chance
+        if group.parent is None:
+            is_blamed = self._is_bad_model(group, count, census, of_any_part)
+        else:
+            is_blamed = self._is_bad_part(census.siblings(group, hits))
+        return count.chance if is_blamed else 1.0
+
+    def _is_bad_model(
+        self, group: _Group, count: _Count, census: Census, of_any_part: Counter[str]
+    ) -> bool:
+        """A good share of it has the fault, and it has more faults than others altogether."""
+        altogether = census.among_class(group, of_any_part)
+        return count.hit_n >= _MODEL_SHARE * count.group_n and altogether.chance <= _NO_OTHER_NAME
+
+    def _is_bad_part(self, siblings: _Count) -> bool:
+        """A part of a model must stand out from the rest of the model too."""
+        is_much = self._is_much(siblings) and siblings.chance <= _BLAMED
+        return siblings.peer_n >= self.min_devices and is_much
 
     def _is_much(self, count: _Count) -> bool:
         if min(count.group_n, count.peer_n) == 0 or count.hit_n < self.min_faulted:
@@ -215,16 +238,20 @@ class Fleet:
         return count.ratio >= self.min_ratio
 
     def _explained(
-        self, found: Iterable[_Suspect], census: Census, facts: FleetFacts
+        self, found: Iterable[_Suspect], census: Census, facts: FleetFacts, comparison_n: int
     ) -> list[_Suspect]:
-        """Without groups that stand out only through a smaller one that was found already."""
+        """Without groups that stand out only through a smaller one that was found already.
+
+        What is left of them is one more comparison among all, and no easier to blame.
+        """
         kept: list[_Suspect] = []
         for one in sorted(found, key=_specific_first):
             gone = [k.group.device_nos for k in kept if k.component == one.component]
             rest = facts.faulted[one.component].difference(*gone)
             hits = census.hits(rest)
             count = census.count(one.group, one.component, hits, frozenset().union(*gone))
-            if not gone or (count.group_n and self._is_much(count) and count.chance <= self.chance):
+            is_left = count.group_n > 0 and self._is_much(count)
+            if not gone or (is_left and count.chance * comparison_n <= self.chance):
                 kept.append(one)
         return sorted(kept, key=lambda one: (one.component, one.group.subject))
 
@@ -293,6 +320,10 @@ class Census:
             for group in self._models
             if group.device_class is device_class and not can_report(group.model_id, component)
         )
+
+    def among_class(self, group: _Group, hits: Counter[str]) -> _Count:
+        """The group against its whole class, able to report a part or not."""
+        return self._against(group.subject, group.class_subject, hits, Counter())
 
     def siblings(self, group: _Group, hits: Counter[str]) -> _Count:
         """The group against the rest of its own model."""

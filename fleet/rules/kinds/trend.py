@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.metrics import Metric, MetricKind, load_metrics
+from fleet.rules.bends import bent_line
 from fleet.rules.facts import DaySeries, Facts, day_of, day_starts_at
 from fleet.rules.findings import NOTHING, Both, Finding, Point, Said
 from fleet.rules.kind import Kind
@@ -78,8 +79,9 @@ class Trend:
 
     It must rise beyond doubt, and is drawn no further ahead than it looks back; or be at the
     limit already beyond doubt; or nearly all days of the last fortnight are beyond it: a step,
-    which a line sees late, and which needs fewer days. Once it holds, it holds until it is clear
-    of the limit beyond doubt.
+    which a line sees late, and which needs fewer days. Where values have begun to rise within the
+    window, the line is drawn from there. Once it holds, it holds until it is clear of the limit
+    beyond doubt.
 
     Attributes:
         sign: 1 for a limit above, -1 for one below: all is judged upwards.
@@ -142,21 +144,30 @@ class Trend:
         horizon = self.horizon / DAY
         if not was_on and _is_far(x, y, limit, horizon):
             return None
-        line = theil_sen(x, y, self.confidence)
+        line, is_rising, begun = self._line(x, y)
+        has_enough |= begun > x[0]
         now = float(x[-1])
         when = crossing(line, limit, now)
         is_lately = is_lasting_above(x, y, limit)
         if is_lately:
             when = Crossing(0, 0, 0)
         is_there = is_lately or line.is_above(limit, now)
-        is_rising = line.is_rising and goes_on(line, x, y) and was_rising(line, x, y)
-        is_coming = is_rising and when.best <= min(horizon, now - x[0])
+        is_coming = is_rising and when.best <= min(horizon, now - begun)
         stays = was_on and (when.best <= horizon * _LET_GO or not line.is_below(limit, now))
         if not (is_lately or (has_enough and (is_there or is_coming or stays))):
             return None
         sureness = LATELY_SURE if is_lately else self._sureness(line, now + horizon)
         level = median(y[-RECENT_N:]) if is_lately else line.at(now)
         return Verdict(UNSAID, sureness, measures=self._measures(line, level, when))
+
+    def _line(self, x: Floats, y: Floats) -> tuple[Line, bool, float]:
+        """The line, whether it goes on rising, and since when it does."""
+        bent = bent_line(x, y, self.confidence)
+        if bent is not None:
+            return bent, True, bent.middle_x
+        line = theil_sen(x, y, self.confidence)
+        is_rising = line.is_rising and goes_on(line, x, y) and was_rising(line, x, y)
+        return line, is_rising, float(x[0])
 
     def _sureness(self, line: Line, at: float) -> float:
         """How likely the line is at the limit by then, if its errors are normal."""

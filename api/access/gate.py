@@ -1,0 +1,169 @@
+"""The gate that every request passes: who asks, whether their role may, and what is logged.
+
+A route takes `errand: InErrand` and opens the database through it:
+
+    with rooms.read(errand) as conn:      # only rows within the caller's reach
+    with rooms.change(errand) as conn:    # the same, committed together with its log entry
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+from uuid import uuid4
+
+from fastapi import Depends, Request
+from starlette.routing import BaseRoute
+
+from api.access.policy import Log, Policy, Rule, check_fits, shipped_policy
+from api.access.refusals import sign_in_needed
+from api.problems import ProblemError
+from api.rooms import InRooms, Rooms
+from fleet.access.audit import Entry
+from fleet.access.callers import Caller
+from fleet.access.scopes import NoReachError, Scope, scope_of
+from storage.audit import AuditUnavailableError
+from storage.connection import DataRejectedError
+
+_WHY_HEADER: Final = "x-reason"
+_WHY_MAX: Final = 500
+_OBJECT: Final = re.compile(r"(\w+?)_(?:id|no)")
+
+
+@dataclass(frozen=True, slots=True)
+class Errand:
+    """One request of a signed-in caller, with what the access log needs to know of it."""
+
+    caller: Caller
+    scope: Scope
+    operation: str
+    log: Log
+    request_id: str
+    objects: Mapping[str, str]
+    why: str
+
+    def entry(self, at: datetime) -> Entry:
+        """The access log's entry of this errand."""
+        kind, key = next(iter(self.objects.items()), ("list", None))
+        return Entry.by(
+            self.caller,
+            at,
+            self.operation,
+            kind,
+            object_id=key,
+            device_id=self.objects.get("device"),
+            why=self.why or None,
+            request_id=self.request_id,
+        )
+
+
+def gate(request: Request, rooms: InRooms) -> Errand | None:
+    """Let a request through, or not. None: an endpoint that anyone may use.
+
+    Raises:
+        ProblemError: 401 nobody signed in, 403 not this role, 503 the access log cannot be written.
+    """
+    rule = _rule_of(request, shipped_policy())
+    if rule.roles is None:
+        request.state.caller = None
+        return None
+    caller = rooms.access.caller(request)
+    if caller is None:
+        raise sign_in_needed()
+    request.state.caller = caller
+    if not rule.allows(caller.role):
+        raise _not_this_role(caller)
+    errand = _errand(request, caller, rule)
+    if rule.log is Log.READ:
+        _record(rooms, errand)
+    return errand
+
+
+def _record(rooms: Rooms, errand: Errand) -> None:
+    """Write the entry of a read before anything is read: no log, no data."""
+    try:
+        rooms.log.record(errand.entry(datetime.now(UTC)))
+    except AuditUnavailableError as exc:
+        raise ProblemError(
+            503,
+            "access-log-down",
+            "The access log cannot be written, so nothing about a person is shown.",
+            "Try again after the time in Retry-After.",
+            headers={"Retry-After": "5"},
+        ) from exc
+    except DataRejectedError as exc:
+        raise _no_tenant() from exc
+
+
+def _no_tenant() -> ProblemError:
+    return ProblemError(
+        403,
+        "no-tenant",
+        "The sign-in names an organisation that is not registered here.",
+        "It is registered with its first device, by `fjarrkoll device add --tenant`; otherwise the"
+        " claim map is wrong.",
+    )
+
+
+def errand_of(errand: Annotated[Errand | None, Depends(gate)]) -> Errand:
+    assert errand is not None, "the policy lets anyone in here, and the route wants a caller"
+    return errand
+
+
+InErrand = Annotated[Errand, Depends(errand_of)]
+
+
+def _rule_of(request: Request, policy: Policy) -> Rule:
+    return policy[operation_of(request.scope["route"])]
+
+
+def operation_of(route: BaseRoute) -> str:
+    """The name by which the policy knows a route."""
+    return getattr(route, "operation_id", None) or str(getattr(route, "name", ""))
+
+
+def _errand(request: Request, caller: Caller, rule: Rule) -> Errand:
+    try:
+        scope = scope_of(caller)
+    except NoReachError as exc:
+        raise ProblemError(
+            403, "no-reach", "The sign-in does not say whose devices you may see.", str(exc)
+        ) from exc
+    objects = {
+        found[1]: str(value)[:200]
+        for name, value in request.path_params.items()
+        if (found := _OBJECT.fullmatch(name))
+    }
+    why = request.headers.get(_WHY_HEADER, "")[:_WHY_MAX]
+    return Errand(caller, scope, rule.operation, rule.log, uuid4().hex, objects, why)
+
+
+def _not_this_role(caller: Caller) -> ProblemError:
+    return ProblemError(
+        403,
+        "not-your-role",
+        f"The role {caller.role} has no access to this address.",
+        "Sign in with a commission whose role has it, or ask an administrator.",
+    )
+
+
+def check_policy(routes: Iterable[BaseRoute]) -> None:
+    """Refuse to start where an endpoint and the policy do not fit.
+
+    Raises:
+        PolicyError: which, and what to do.
+    """
+    check_fits(shipped_policy(), map(operation_of, endpoints(routes)))
+
+
+def endpoints(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
+    """Every endpoint, also those of routers within routers."""
+    for route in routes:
+        inner = getattr(route, "original_router", None)
+        if inner is None:
+            yield route
+        else:
+            yield from endpoints(inner.routes)

@@ -1,0 +1,40 @@
+"""What stands in the menu of each role: the places that the policy of the endpoints lets them in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from api.access.policy import shipped_policy
+from fleet.access.callers import Caller
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One entry: an address, the key of its text, and the endpoint whose roles see it."""
+
+    path: str
+    key: str
+    operation: str
+
+
+PLACES: Final[Sequence[Place]] = (
+    Place("/", "app.tickets", "queue_page"),
+    Place("/devices", "app.devices", "devices_page"),
+    Place("/data-health", "app.health", "health_page"),
+)
+
+
+def places(caller: Caller | None) -> list[Place]:
+    """The menu of whoever asks; nobody who is not signed in has one."""
+    if caller is None:
+        return []
+    policy = shipped_policy()
+    return [place for place in PLACES if policy[place.operation].allows(caller.role)]
+
+
+def home(caller: Caller) -> str:
+    """The address that a role starts from."""
+    found = places(caller)
+    return found[0].path if found else "/"

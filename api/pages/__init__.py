@@ -1,0 +1,17 @@
+"""Pages for people. Each module brings the routes of one page; errors look like the others."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from api import statics
+from api.pages import devices, health, queue, ticket
+from api.pages.errors import error_page, is_for_people
+
+__all__ = ["error_page", "is_for_people", "router"]
+
+router: Final = APIRouter()
+for part in (statics, queue, ticket, devices, health):
+    router.include_router(part.router)

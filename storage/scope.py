@@ -1,0 +1,22 @@
+"""Sets for one transaction whose rows it may see. Row-level security reads it; see 0003_people.sql."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fleet.access.scopes import Scope
+from storage.connection import Connection
+from storage.queries import load_queries
+
+_SQL: Final = load_queries("scope.sql")
+
+
+def enter(conn: Connection, scope: Scope) -> None:
+    """Limit the running transaction to `scope`; the end of the transaction forgets it.
+
+    A tenant or centre that does not exist reaches nothing.
+    """
+    conn.execute(
+        _SQL["enter"],
+        {"tenant": scope.tenant, "reach": str(scope.reach), "key": scope.key},
+    )
