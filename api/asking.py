@@ -10,7 +10,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 from api.problems import invalid, not_found
 from api.schemas import OrderKind, TicketState
-from api.series import Resolution
+from api.series import LEAST_BUDGET, POINT_BUDGET, Resolution
 from fleet.metrics import METRIC_NAME
 from fleet.wire.reasons import Reason
 from fleet.wire.topics import is_id
@@ -55,7 +55,15 @@ class SamplesAsked(_Asked):
     metric: str = Field(pattern=f"^{METRIC_NAME.pattern}$", examples=["battery_voltage_v"])
     from_: _From = None
     to: _To = None
-    resolution: Resolution = "auto"
+    resolution: Resolution = Field(
+        "auto", description="`day`: local days of Sweden, of 23 to 25 hours, from hourly values."
+    )
+    points: int = Field(
+        POINT_BUDGET,
+        ge=LEAST_BUDGET,
+        le=POINT_BUDGET,
+        description="At most so many points; what is left out is never the least or greatest.",
+    )
 
 
 class FaultsAsked(_Asked):

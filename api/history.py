@@ -123,6 +123,7 @@ _SAID: Final[Mapping[str, Callable[[Any, Say], str]]] = {
     "repeats": _ticket("event.repeats"),
     "incident": _ticket("event.incident"),
     "kind": lambda value, say: say.word("kind", str(value)),
+    "by_hand": lambda _, say: say.t("event.by_hand"),
     "new_kind": lambda value, say: say.word("kind", str(value)),
     "assignee": lambda value, say: say.t("event.to", who=value),
     "outcome": lambda value, say: say.word("outcome", str(value)),

@@ -10,12 +10,14 @@ from typing import Annotated, Any, Final
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from api.problems import STORING, ProblemError, invalid, too_large
+from api.access.gate import InErrand
+from api.problems import STORING, ProblemError, invalid, not_found, too_large
 from api.rooms import InRooms, IntakePool, Meters
 from api.schemas import AckOut, IngestOut, RefusalOut
+from fleet.access.callers import Caller
 from fleet.intake import Message
 from fleet.wire.records import JSON
-from fleet.wire.topics import TopicError, UpChannel, up_topic
+from fleet.wire.topics import Topic, TopicError, UpChannel, parse_topic, up_topic
 from storage.intake import Outcome
 
 router = APIRouter(prefix="/api/v1", tags=["ingest"])
@@ -138,17 +140,31 @@ def _records(request: _Body) -> Sequence[msgspec.Raw]:
 
 @router.post("/ingest", operation_id="ingest_records", responses=STORING, openapi_extra=_REQUEST)
 def ingest_records(
-    rooms: InRooms, messages: Annotated[list[Message], Depends(_messages)]
+    rooms: InRooms, errand: InErrand, messages: Annotated[list[Message], Depends(_messages)]
 ) -> IngestOut:
     """Store records of one device; answers 200 only after COMMIT.
+
+    A device speaks for itself; an administrator's program for every device of its tenant.
 
     The same code as for MQTT from decoding on. A record that cannot be stored goes to quarantine
     and is listed in `refused`; the request still succeeds. Sending the same records again is
     harmless: the ledger counts them as duplicates.
     """
+    _check_speaker(errand.caller, parse_topic(messages[0].topic))
     answer = _stored(rooms.intake, messages)
     _count(rooms.meters, answer)
     return answer
+
+
+def _check_speaker(caller: Caller, topic: Topic) -> None:
+    """Refuse records of a device that the caller does not speak for, whether it exists or not.
+
+    Raises:
+        ProblemError: 404.
+    """
+    is_own = caller.device is None or caller.device == topic.device
+    if topic.tenant != caller.tenant or not is_own:
+        raise not_found("device with that id")
 
 
 def _stored(pool: IntakePool, messages: Sequence[Message]) -> IngestOut:

@@ -81,14 +81,18 @@ class PointOut(Out):
 
 
 class SamplesOut(Out):
-    """`resolution` is the one chosen; `step_s` is the length of a stretch, None for samples."""
+    """`resolution` is the one chosen; `step_s` is the length of a stretch, None for samples.
+
+    With `day` the range is widened to whole local days, and `step_s` is nominal: such a day has
+    23 or 25 hours when the clocks change.
+    """
 
     device_id: str
     metric: str
     unit: str | None = Field(description="UCUM unit; None for a metric outside the catalogue.")
     from_: Instant = Field(serialization_alias="from")
     to: Instant
-    resolution: Literal["raw", "hour"]
+    resolution: Literal["raw", "hour", "day"]
     step_s: int | None
     row_n: int = Field(description="Rows found before thinning.")
     is_thinned: bool = Field(description="Some samples were left out; no peak was.")

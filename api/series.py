@@ -8,16 +8,20 @@ from datetime import UTC, datetime, timedelta
 from itertools import groupby
 from typing import Final, Literal
 
+from fleet.rules.facts import day_of, day_starts_at
 from storage.reading import HourRow, SampleRow, Span
 
-Resolution = Literal["auto", "raw", "hour"]
-Known = Literal["raw", "hour"]
+Resolution = Literal["auto", "raw", "hour", "day"]
+Known = Literal["raw", "hour", "day"]
 
 POINT_BUDGET: Final = 2_000
+LEAST_BUDGET: Final = 10
 MAX_RAW_ROWS: Final = 60_000
 MAX_HOURS: Final = 5 * 366 * 24
 RAW_AT_MOST: Final = timedelta(hours=48)
 """`auto` shows samples up to here: 2,880 of a device that reports every minute."""
+HOURS_AT_MOST: Final = timedelta(days=83)
+"""`auto` shows hours up to here, days beyond: what the greatest number of points holds."""
 HOUR: Final = timedelta(hours=1)
 
 
@@ -34,7 +38,10 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """`points` made of `row_n` rows; `step` is the length of a stretch, None for samples."""
+    """`points` made of `row_n` rows; `step` is the length of a stretch, None for samples.
+
+    A step of whole days is nominal: local days have 23 or 25 hours when the clocks change.
+    """
 
     points: list[Point]
     step: timedelta | None
@@ -45,7 +52,8 @@ def chosen(wanted: Resolution, span: Span) -> Known:
     """The resolution to use for `span`."""
     if wanted != "auto":
         return wanted
-    return "raw" if span.high - span.low <= RAW_AT_MOST else "hour"
+    length = span.high - span.low
+    return "raw" if length <= RAW_AT_MOST else "hour" if length <= HOURS_AT_MOST else "day"
 
 
 def thinned(rows: Sequence[SampleRow], span: Span, budget: int) -> Series:
@@ -55,8 +63,9 @@ def thinned(rows: Sequence[SampleRow], span: Span, budget: int) -> Series:
     """
     if len(rows) <= budget:
         return Series([_sample(row) for row in rows], None, len(rows))
-    width = (span.high - span.low) / max(1, budget // 4)
-    stretches = groupby(rows, key=lambda row: (row.at - span.low) // width)
+    count = max(1, budget // 4)
+    width = (span.high - span.low) / count
+    stretches = groupby(rows, key=lambda row: min((row.at - span.low) // width, count - 1))
     points = [_sample(row) for _, stretch in stretches for row in _extremes(list(stretch))]
     return Series(points, None, len(rows))
 
@@ -81,6 +90,33 @@ def hourly(rows: Sequence[HourRow], span: Span, budget: int) -> Series:
     stretches = groupby(rows, key=lambda row: (row.at - epoch) // step)
     points = [_joined(epoch + step * number, list(part)) for number, part in stretches]
     return Series(points, step, len(rows))
+
+
+def whole_days(span: Span) -> Span:
+    """`span` widened to whole local days."""
+    last = day_of(span.high - timedelta(microseconds=1))
+    return Span(_utc(day_starts_at(day_of(span.low))), _utc(day_starts_at(last + 1)))
+
+
+def _utc(at: datetime) -> datetime:
+    return at.astimezone(UTC)
+
+
+def daily(rows: Sequence[HourRow], span: Span, budget: int) -> Series:
+    """At most `budget` stretches of whole local days, with mean, least and greatest.
+
+    A local day has 23 hours when summer time begins, and 25 when it ends. `span` is of whole
+    local days; see `whole_days`.
+    """
+    first = day_of(span.low)
+    day_n = day_of(span.high - timedelta(microseconds=1)) - first + 1
+    step = max(1, -(-day_n // budget))
+    stretches = groupby(rows, key=lambda row: (day_of(row.at) - first) // step)
+    points = [
+        _joined(_utc(day_starts_at(first + number * step)), list(part))
+        for number, part in stretches
+    ]
+    return Series(points, timedelta(days=step), len(rows))
 
 
 def _joined(at: datetime, hours: list[HourRow]) -> Point:

@@ -25,7 +25,7 @@ async def livez() -> Alive:
 @router.get("/readyz", operation_id="readyz", responses={503: READING[503]})
 def readyz(rooms: InRooms) -> Alive:
     """The database commits."""
-    rooms.reading.prove_commit()
+    rooms.pool.prove_commit()
     return Alive()
 
 

@@ -20,6 +20,14 @@ class MetricKind(StrEnum):
     COUNTER = "counter"
 
 
+class Purpose(StrEnum):
+    """Why a value is sent. A person may stop sharing everything but what safety needs."""
+
+    SAFETY = "safety"
+    SERVICE = "service"
+    CARE = "care"
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One quantity. `patient` values stay with care: they never drive a repair ticket.
@@ -37,6 +45,7 @@ class Metric:
     mdc: int | None
     mdc_ref: str | None
     patient: bool
+    purpose: Purpose
     device_classes: frozenset[DeviceClass]
     display_unit: str
     decimals: int
@@ -107,6 +116,7 @@ _KEYS = {
     "mdc",
     "mdc_ref",
     "patient",
+    "purpose",
     "device_classes",
     "display_unit",
     "decimals",
@@ -154,6 +164,10 @@ def _metric(entry: Entry) -> Metric:
         raise entry.error(f"loinc {loinc!r} is no LOINC code", "Write it as 12345-6")
     if ("mdc" in entry.fields) != ("mdc_ref" in entry.fields):
         raise entry.error("mdc and mdc_ref go together", "Give both or neither")
+    purpose, patient = entry.member("purpose", Purpose), entry.flag("patient")
+    if patient is not (purpose is Purpose.CARE):
+        remedy = "A patient's value has the purpose care, and only such a value has it"
+        raise entry.error(f"purpose {purpose} does not fit patient", remedy)
     return Metric(
         name=entry.name,
         label_en=entry.text("label_en"),
@@ -163,7 +177,8 @@ def _metric(entry: Entry) -> Metric:
         loinc=loinc,
         mdc=entry.optional_whole("mdc", 1, 2**32 - 1),
         mdc_ref=entry.optional_text("mdc_ref"),
-        patient=entry.flag("patient"),
+        patient=patient,
+        purpose=purpose,
         device_classes=_device_classes(entry),
         display_unit=_display_unit(entry),
         decimals=entry.whole("decimals", 0, 6),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import msgspec
 import psycopg
@@ -32,6 +32,7 @@ from storage.connection import Connection, DatabaseDownError, DataRejectedError,
 from storage.queries import load_queries
 
 SQL: Final = load_queries("intake.sql")
+Result = TypeVar("Result")
 METRICS_PER_TENANT: Final = 1_000
 MAX_REMEMBERED_DEVICES: Final = 200_000
 MAX_REMEMBERED_REFUSALS: Final = 10_000
@@ -123,7 +124,7 @@ class Intake:
             LeaseLostError: a slot is no longer ours; nothing was stored.
             DatabaseDownError: it may or may not have been committed; store it again.
         """
-        return self._guarded(lambda conn: self._store(conn, messages, held, None))
+        return self.guarded(lambda conn: self._store(conn, messages, held, None))
 
     def store_parts(
         self, messages: Sequence[Message], held: Mapping[int, int] | None = None
@@ -138,20 +139,25 @@ class Intake:
         except DataRejectedError as exc:
             if len(messages) == 1:
                 reason = str(exc)
-                yield messages, self._guarded(lambda c: self._store(c, messages, held, reason))
+                yield messages, self.guarded(lambda c: self._store(c, messages, held, reason))
                 return
             middle = len(messages) // 2
             yield from self.store_parts(messages[:middle], held)
             yield from self.store_parts(messages[middle:], held)
 
-    def _guarded(self, work: Any) -> Outcome:
-        """Run `work` on the connection; after any trouble start over with a new one."""
+    def guarded(self, work: Callable[[Connection], Result]) -> Result:
+        """Run `work` on the connection; after any trouble start over with a new one.
+
+        Raises:
+            DataRejectedError: the database refused the data.
+            DatabaseDownError: it may or may not have been committed.
+        """
         try:
             if self._conn is None or self._conn.closed:
                 self._conn = connect(self._url, role=self._role, name=f"fjarrkoll {self._source}")
                 self._conn.execute(SQL["tune_session"])
                 self._conn.commit()
-            outcome: Outcome = work(self._conn)
+            result = work(self._conn)
         except psycopg.Error as exc:
             error = translated(exc)
             self._recover(keep_connection=isinstance(error, DataRejectedError))
@@ -159,7 +165,7 @@ class Intake:
         except BaseException:
             self._recover(keep_connection=True)
             raise
-        return outcome
+        return result
 
     def _recover(self, *, keep_connection: bool) -> None:
         self._forget()
@@ -180,16 +186,14 @@ class Intake:
         held: Mapping[int, int] | None,
         rejected: str | None,
     ) -> Outcome:
-        self._learn(conn, messages)
-        verdicts = [judge(message, self._devices.get) for message in messages]
-        verdicts = self._with_metrics(conn, verdicts)
+        verdicts = self.judged(conn, messages)
         if rejected is not None:
             verdicts = [_rejected(verdict, rejected) for verdict in verdicts]
-        self._make_partitions(conn, verdicts)
+        self.make_partitions(conn, verdicts)
         conn.commit()
         failpoint("ingest_decoded")
         now = datetime.now(UTC)
-        ledger = _locked_ledger(conn, verdicts, now)
+        ledger = locked_ledger(conn, verdicts, now)
         if held:  # only now: waiting for a ledger row may have outlasted the lease
             _check_slots(conn, held)
         plan = plan_batch(refuse_scattered(verdicts, ledger), ledger)
@@ -208,6 +212,12 @@ class Intake:
             plan.acks,
             plan.quarantined,
         )
+
+    def judged(self, conn: Connection, messages: Sequence[Message]) -> list[Verdict]:
+        """What becomes of each message by today's registry. New metric names are committed."""
+        self._learn(conn, messages)
+        verdicts = [judge(message, self._devices.get) for message in messages]
+        return self._with_metrics(conn, verdicts)
 
     def _learn(self, conn: Connection, messages: Iterable[Message]) -> None:
         """Know every device that the batch names, as the registry has it now."""
@@ -290,7 +300,7 @@ class Intake:
                 return refused_again(verdict, Reason.TOO_MANY_METRICS, detail, is_settled=True)
         return verdict
 
-    def _make_partitions(self, conn: Connection, verdicts: Iterable[Verdict]) -> None:
+    def make_partitions(self, conn: Connection, verdicts: Iterable[Verdict]) -> None:
         days = {
             instant // _DAY_MS
             for verdict in verdicts
@@ -303,12 +313,11 @@ class Intake:
             self._days.add(day)
 
     def _write(self, conn: Connection, plan: Plan, source: str, now: datetime) -> int:
-        samples = self._copy_samples(conn, plan.stored)
-        _insert_faults(conn, plan.stored)
+        samples = self.write_records(conn, plan.stored)
         # In one order of devices everywhere, and a device's own in the order of arrival.
         for report in sorted(plan.states, key=lambda report: report.device.device_no):
             _write_state(conn, report)
-        _write_ledger(conn, plan.ledger, now)
+        write_ledger(conn, plan.ledger, now)
         quarantine.keep(conn, plan.quarantined)
         conn.execute(
             SQL["count_intake"],
@@ -321,6 +330,12 @@ class Intake:
                 "state": len(plan.states),
             },
         )
+        return samples
+
+    def write_records(self, conn: Connection, stored: Sequence[Accepted]) -> int:
+        """Write the samples and faults of records that are new; return how many samples."""
+        samples = self._copy_samples(conn, stored)
+        _insert_faults(conn, stored)
         return samples
 
     def _copy_samples(self, conn: Connection, stored: Sequence[Accepted]) -> int:
@@ -393,7 +408,7 @@ def _check_slots(conn: Connection, held: Mapping[int, int]) -> None:
         raise LeaseLostError(frozenset(held.keys() - ours))
 
 
-def _locked_ledger(
+def locked_ledger(
     conn: Connection, verdicts: list[Verdict], now: datetime
 ) -> dict[LedgerKey, LedgerEntry]:
     keys = ledger_keys(verdicts)
@@ -432,7 +447,7 @@ def _lock(conn: Connection, keys: Iterable[LedgerKey]) -> dict[LedgerKey, Ledger
     }
 
 
-def _write_ledger(conn: Connection, ledger: Mapping[LedgerKey, LedgerEntry], now: datetime) -> None:
+def write_ledger(conn: Connection, ledger: Mapping[LedgerKey, LedgerEntry], now: datetime) -> None:
     if not ledger:
         return
     keys = sorted(ledger)

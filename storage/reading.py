@@ -388,17 +388,17 @@ def devices(conn: Connection, after: str, limit: int, search: str | None = None)
     else:
         name, values = "pick_devices", {}
     picked = conn.execute(_SQL[name], {"after": after, "limit": limit, **values}).fetchall()
-    return _devices_by_no(conn, [number for (number,) in picked])
+    return devices_by_no(conn, [number for (number,) in picked])
 
 
 def device(conn: Connection, device_id: str) -> DeviceRow | None:
     number = _number(conn, "device_no_of", device_id=device_id)
     if number is None:
         return None
-    return _devices_by_no(conn, [number])[0]
+    return devices_by_no(conn, [number])[0]
 
 
-def _devices_by_no(conn: Connection, numbers: Sequence[int]) -> list[DeviceRow]:
+def devices_by_no(conn: Connection, numbers: Sequence[int]) -> list[DeviceRow]:
     return _all(conn, DeviceRow, "devices_by_no", device_nos=list(numbers))
 
 

@@ -20,8 +20,8 @@ from api.problems import ProblemError
 from api.queue import Asker, QueuePage, is_ended
 from api.rooms import InRooms, Rooms
 from api.telling import Say, Voice, page
-from api.works import is_urgency_open
 from api.wishes import Wish, mistyped, why_not, wish_of
+from api.works import is_urgency_open
 from fleet.access.duties import actions_of
 from fleet.ticket_actions import PEOPLES_REASONS, Action, ActionRefusedError
 from fleet.ticket_states import OrderKind, State

@@ -150,7 +150,8 @@ WHERE device_id = ANY(%(devices)s) GROUP BY device_id;
 SELECT count(*) >= %(limit)s FROM (SELECT 1 FROM quarantine LIMIT %(limit)s) AS kept;
 
 -- name: insert_quarantine
--- Keep refused messages; the same bytes on the same topic only count up.
+-- Keep refused messages; the same bytes on the same topic only count up. `epoch` and `seq` say
+-- that the ledger settled them by this message; what a replay took out of here begins anew.
 INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, content_type,
     payload, payload_size, epoch, seq, message_n, received_at, last_at)
 SELECT * FROM unnest(
@@ -160,7 +161,14 @@ SELECT * FROM unnest(
     %(message_n)s::bigint[], %(received_at)s::timestamptz[], %(last_at)s::timestamptz[]
 )
 ON CONFLICT (digest) DO UPDATE SET
-    message_n = quarantine.message_n + EXCLUDED.message_n,
+    message_n = EXCLUDED.message_n
+        + CASE WHEN quarantine.replayed_as IN ('stored', 'duplicate') THEN 0
+            ELSE quarantine.message_n END,
+    (epoch, seq) = (SELECT EXCLUDED.epoch, EXCLUDED.seq WHERE EXCLUDED.epoch IS NOT NULL
+        OR quarantine.replayed_as IN ('stored', 'duplicate')
+        UNION ALL SELECT quarantine.epoch, quarantine.seq LIMIT 1),
+    replayed_at = CASE WHEN quarantine.replayed_as = 'refused' THEN quarantine.replayed_at END,
+    replayed_as = CASE WHEN quarantine.replayed_as = 'refused' THEN 'refused' END,
     last_at = GREATEST(quarantine.last_at, EXCLUDED.last_at);
 
 -- name: count_quarantine

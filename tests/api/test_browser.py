@@ -9,12 +9,15 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import sync_playwright
 
+from fleet.access.callers import Role
+
 PICTURES = Path(__file__).parents[2] / "test-artefacts" / "screenshots"
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = {
     "queue": "/",
     "queue-empty": "/?severity=info",
-    "queue-by-deadline": "/?sort=due",
+    "queue-by-severity": "/?sort=severity",
+    "queue-overdue": "/?due=overdue",
     "ticket": "/tickets/1",
     "ticket-similar": "/tickets/2",
     "ticket-missed": "/tickets/{missed}",
@@ -49,44 +52,63 @@ def browser() -> Iterator[object]:
         opened.close()
 
 
+@pytest.fixture
+def opened(browser, server, sessions):
+    """A window of somebody who is signed in; its complaints are kept."""
+    contexts = []
+
+    def window(role=Role.SERVICE_DESK, width=1280, locale="sv-SE", **more):
+        context = browser.new_context(
+            viewport={"width": width, "height": 800}, locale=locale, base_url=server, **more
+        )
+        context.add_cookies([{**sessions(role), "url": server}])
+        contexts.append(context)
+        return context.new_page()
+
+    yield window
+    for context in contexts:
+        context.close()
+
+
+def complaints_of(page):
+    found = []
+    page.on("console", lambda message: found.append(message.text))
+    page.on("pageerror", lambda error: found.append(str(error)))
+    return found
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("name", PAGES)
-def test_a_page_fits_and_the_browser_has_no_complaint(browser, server, fleet, name, width):
-    context = browser.new_context(viewport={"width": width, "height": 800}, locale="sv-SE")
-    page = context.new_page()
-    complaints = []
-    page.on("console", lambda message: complaints.append(message.text))
-    page.on("pageerror", lambda error: complaints.append(str(error)))
-    response = page.goto(server + PAGES[name].format_map(fleet.tickets))
+def test_a_page_fits_and_the_browser_has_no_complaint(opened, fleet, name, width):
+    page = opened(width=width)
+    complaints = complaints_of(page)
+    response = page.goto(PAGES[name].format_map(fleet.tickets))
     scroll_width, window_width = page.evaluate(
         "[document.documentElement.scrollWidth, window.innerWidth]"
     )
     PICTURES.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=PICTURES / f"{name}-{width}.png", full_page=True)
-    context.close()
     if response.status == 404:  # the browser reports the status of the page itself
         complaints = [text for text in complaints if "404" not in text]
     assert complaints == []
     assert scroll_width <= window_width
 
 
-def test_the_keyboard_reaches_the_content_first(browser, server):
-    page = browser.new_page()
-    page.goto(server + "/")
+def test_the_keyboard_reaches_the_content_first(opened):
+    page = opened()
+    page.goto("/")
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.className") == "skip"
     page.keyboard.press("Enter")
     assert page.evaluate("document.activeElement.id") == "content"
-    page.close()
 
 
-def test_a_ticket_prints(browser, server):
-    page = browser.new_page()
-    page.goto(server + "/tickets/1?lang=sv")
+def test_a_ticket_prints(opened):
+    page = opened()
+    page.goto("/tickets/1?lang=sv")
     page.emulate_media(media="print")
     assert page.locator("nav").first.is_hidden()
     for kept in ("Att göra", "Varför det här ärendet finns", "Underlag", "Deadlines"):
         assert page.get_by_role("heading", name=kept, exact=True).is_visible()
     for left_out in ("Till användaren", "Liknande fall tidigare", "Händelser", "Felrapporter"):
         assert page.get_by_text(left_out, exact=True).is_hidden()
-    page.close()

@@ -6,6 +6,7 @@ import uuid
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+from support.people import bearer
 
 DEVICE = "fk-50040"
 URL = "/api/v1/ingest"
@@ -134,3 +135,15 @@ def test_senders_at_once_all_get_their_acknowledgement(client, epoch):
         answers = list(threads.map(send, range(1, 7)))
     assert [answer.json()["stored"] for answer in answers] == [1] * 6
     assert client.get("/api/v1/ledger").json()["total"]["holds"]
+
+
+def test_a_device_speaks_for_itself_and_for_no_other(nobody, epoch):
+    own = bearer("device", device=DEVICE)
+    sent = body(record(epoch, 1))
+    assert nobody.post(URL, json=sent, headers=own).json()["stored"] == 1
+    other = bearer("device", device="fk-20417")
+    assert nobody.post(URL, json=sent, headers=other).status_code == 404
+    stranger = bearer("administrator", tenant="annan")
+    assert nobody.post(URL, json=sent, headers=stranger).status_code == 404
+    assert nobody.post(URL, json=sent, headers=bearer("technician")).status_code == 403
+    assert nobody.post(URL, json=sent).status_code == 401

@@ -164,7 +164,7 @@ def test_the_queue_shows_an_incident_with_its_count(client, fleet):
 
 
 def test_the_queue_is_sorted_by_deadline_and_keeps_that_in_the_address(client, fleet, monkeypatch):
-    monkeypatch.setattr("api.pages.QUEUE_ROWS", 10)
+    monkeypatch.setattr("api.pages.queue.QUEUE_ROWS", 10)
     by_severity = get(client, "/?severity=critical")
     assert 'href="/?severity=critical&amp;sort=due&amp;lang=sv"' in by_severity
     text = get(client, "/?sort=due")
@@ -378,7 +378,7 @@ def test_the_old_address_of_the_queue_leads_there(client):
 
 
 def test_the_queue_pages_on(client, monkeypatch):
-    monkeypatch.setattr("api.pages.QUEUE_ROWS", 10)
+    monkeypatch.setattr("api.pages.queue.QUEUE_ROWS", 10)
     path, seen = "/?lang=sv", []
     for _ in range(10):
         text = client.get(path).text

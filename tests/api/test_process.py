@@ -5,6 +5,7 @@ import threading
 
 import httpx
 import pytest
+from support.people import access_settings
 
 from api.process import ApiRefusedError, ApiSettings, run
 
@@ -15,20 +16,20 @@ NOWHERE = "postgresql://nobody@127.0.0.1:1/none"
     "host", ["0.0.0.0", "::", "10.0.0.4", "192.168.1.5", "example.com", "", "127.0.0.1.evil"]
 )
 def test_an_address_that_others_can_reach_is_refused(host):
-    with pytest.raises(ApiRefusedError, match="no access control yet"):
-        ApiSettings(NOWHERE, host=host)
+    with pytest.raises(ApiRefusedError, match="speaks plain HTTP"):
+        ApiSettings(NOWHERE, access_settings(), host=host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.8.9.10", "::1", "localhost"])
 def test_loopback_is_accepted(host):
-    assert ApiSettings(NOWHERE, host=host).host == host
+    assert ApiSettings(NOWHERE, access_settings(), host=host).host == host
 
 
 def test_a_port_that_is_taken_is_refused_with_advice():
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        settings = ApiSettings(NOWHERE, port=taken.getsockname()[1])
+        settings = ApiSettings(NOWHERE, access_settings(), port=taken.getsockname()[1])
         with pytest.raises(ApiRefusedError, match="Choose another"):
             run(settings, threading.Event())
 
@@ -57,7 +58,7 @@ def test_it_starts_without_a_database_and_stops_when_told():
         found.append(url)
         ready.set()
 
-    settings = ApiSettings(NOWHERE, port=0, database_wait_s=0.2)
+    settings = ApiSettings(NOWHERE, access_settings(), port=0, database_wait_s=0.2)
     thread = threading.Thread(target=run, args=(settings, stop, on_ready))
     thread.start()
     assert ready.wait(20)

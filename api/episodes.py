@@ -1,0 +1,89 @@
+"""JSON: stretches of faults, of one device and of the fleet."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Self
+
+from fastapi import APIRouter, Query
+from pydantic import Field, model_validator
+
+from api import cursors
+from api.access.gate import InErrand
+from api.asking import EARLIEST, DeviceId, FaultsAsked, _Asked, _Cursor, _Limit, known_device_no, span_of
+from api.meanings import episode_out, meaning
+from api.privacy import open_to
+from api.problems import READING
+from api.rooms import InRooms
+from api.schemas_device import EpisodePage, FleetEpisodeOut, FleetEpisodePage
+from storage import device_reading
+from storage.device_reading import FleetEpisodeRow, Key
+from storage.reading import EpisodeRow
+
+router = APIRouter(prefix="/api/v1", tags=["faults"], responses=READING)
+
+_WORD = r"^[^\x00-\x1f]{1,120}$"
+
+
+class FleetEpisodesAsked(_Asked):
+    system: str | None = Field(None, pattern=_WORD, examples=["vr2"])
+    code: str | None = Field(None, pattern=_WORD, examples=["3B00"])
+    cursor: _Cursor = None
+    limit: _Limit = 50
+
+    @model_validator(mode="after")
+    def _a_code_needs_its_system(self) -> Self:
+        if self.code is not None and self.system is None:
+            raise ValueError("a code means something only within its system: name both")
+        return self
+
+
+@router.get("/devices/{device_id}/episodes", operation_id="list_device_episodes")
+def list_device_episodes(
+    rooms: InRooms, errand: InErrand, device_id: DeviceId, asked: Annotated[FaultsAsked, Query()]
+) -> EpisodePage:
+    """Stretches of faults that reach into a range, newest first. Default: since the beginning.
+
+    Codes that say what was measured on the person are left out for those who repair.
+    """
+    now = datetime.now(UTC)
+    span = span_of(asked.from_ or EARLIEST, asked.to or now + timedelta(days=1), now)
+    after = cursors.decode("episodes", asked.cursor, read_key)
+    with rooms.read(errand) as conn:
+        device_no = known_device_no(conn, device_id)
+        rows = device_reading.episodes(conn, device_no, span, asked.limit + 1, after)
+    shown = open_to(rows[: asked.limit], errand.caller)
+    following = _following(rows, asked.limit)
+    return EpisodePage(items=[episode_out(row) for row in shown], next_cursor=following)
+
+
+@router.get("/episodes", operation_id="list_episodes")
+def list_episodes(
+    rooms: InRooms, errand: InErrand, asked: Annotated[FleetEpisodesAsked, Query()]
+) -> FleetEpisodePage:
+    """Stretches of faults on all devices, newest first; of one code with `system` and `code`."""
+    after = cursors.decode("episodes", asked.cursor, read_key)
+    with rooms.read(errand) as conn:
+        rows = device_reading.fleet_episodes(
+            conn, asked.limit + 1, asked.system, asked.code, after
+        )
+    shown = open_to(rows[: asked.limit], errand.caller)
+    following = _following(rows, asked.limit)
+    return FleetEpisodePage(items=[_fleet_out(row) for row in shown], next_cursor=following)
+
+
+def _fleet_out(row: FleetEpisodeRow) -> FleetEpisodeOut:
+    said = {name: getattr(row, name) for name in FleetEpisodeRow.__dataclass_fields__}
+    return FleetEpisodeOut(**said, meaning=meaning(row.system, row.code))
+
+
+def _following(rows: list[EpisodeRow] | list[FleetEpisodeRow], limit: int) -> str | None:
+    if len(rows) <= limit:
+        return None
+    last = rows[limit - 1]
+    return cursors.encode("episodes", (last.started_at, last.episode_no))
+
+
+def read_key(at: object, number: object) -> Key:
+    """The key of a list that goes by time and number."""
+    return cursors.read_instant(at), cursors.read_number(number)

@@ -1,0 +1,135 @@
+"""What a technician reads of one device, and how a device is found by what is printed on it.
+
+Functions take a connection and never commit; all of them keep within the caller's reach.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from psycopg.rows import class_row
+
+from storage.connection import Connection
+from storage.queries import load_queries
+from storage.reading import DeviceRow, EpisodeRow, GapRow, Span, devices_by_no
+
+_SQL: Final = load_queries("device_reading.sql")
+_FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
+_EVER: Final = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
+
+Key = tuple[datetime, int]
+"""The time and the number of the last row that was read."""
+
+
+@dataclass(frozen=True, slots=True)
+class FleetEpisodeRow:
+    """An episode and the device it was on."""
+
+    episode_no: int
+    device_id: str
+    model_id: str
+    system: str
+    code: str
+    started_at: datetime
+    last_at: datetime
+    ended_at: datetime | None
+    raised_n: int
+    cleared_n: int
+    logged_n: int
+    first_received_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class BootRow:
+    """One start of a device; `skew_ms` is its clock minus receipt, None where nobody knows."""
+
+    boot: int
+    skew_ms: int | None
+    born_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Marked:
+    """Devices that a mark led to. `is_exact`: they bear it whole, and no more was typed."""
+
+    devices: list[DeviceRow]
+    is_exact: bool
+
+
+def compact_mark(text: str) -> str:
+    """A mark as it is compared: lower case, without spaces and hyphens."""
+    return text.lower().replace(" ", "").replace("\N{NO-BREAK SPACE}", "").replace("-", "")
+
+
+def marked(conn: Connection, mark: str, limit: int) -> Marked:
+    """Devices whose id, individual number or serial is `mark`; else those that begin so.
+
+    Spaces, hyphens and case do not count. Nothing is found by an empty mark.
+    """
+    wanted = compact_mark(mark)
+    if not wanted:
+        return Marked([], is_exact=False)
+    pattern = re.sub(r"([\\%_])", r"\\\1", wanted) + "%"
+    values = {"wanted": wanted, "pattern": pattern, "limit": limit}
+    rows = conn.execute(_SQL["find_marked"], values).fetchall()
+    exact = [number for number, is_exact in rows if is_exact]
+    numbers = exact or [number for number, _ in rows]
+    return Marked(devices_by_no(conn, numbers), is_exact=bool(exact))
+
+
+def contact_hours(conn: Connection, device_no: int, span: Span) -> list[datetime]:
+    """The hours in which the device reported any value, oldest first."""
+    values = {"device_no": device_no, "low": span.low, "high": span.high}
+    return [hour for (hour,) in conn.execute(_SQL["contact_hours"], values)]
+
+
+def boots(conn: Connection, device_no: int, since: datetime, limit: int) -> list[BootRow]:
+    """The device's starts, the newest first."""
+    values = {"device_no": device_no, "since": since, "limit": limit}
+    with conn.cursor(row_factory=class_row(BootRow)) as cursor:
+        return cursor.execute(_SQL["boots"], values).fetchall()
+
+
+def episodes(
+    conn: Connection, device_no: int, span: Span, limit: int, after: Key | None = None
+) -> list[EpisodeRow]:
+    """The episodes of one device that reach into `span`, the newest first."""
+    at, number = after or (_EVER, 0)
+    values = {"low": span.low, "high": span.high, "after_at": at, "after_no": number}
+    with conn.cursor(row_factory=class_row(EpisodeRow)) as cursor:
+        parameters = {"device_no": device_no, "limit": limit, **values}
+        return cursor.execute(_SQL["device_episodes"], parameters).fetchall()
+
+
+def fleet_episodes(
+    conn: Connection,
+    limit: int,
+    system: str | None = None,
+    code: str | None = None,
+    after: Key | None = None,
+) -> list[FleetEpisodeRow]:
+    """Episodes of all devices within reach, the newest first. A code needs its system."""
+    at, number = after or (_EVER, 0)
+    name = "episodes_of_code" if code else "episodes_of_system" if system else "fleet_episodes"
+    values: dict[str, Any] = {"after_at": at, "after_no": number, "limit": limit}
+    with conn.cursor(row_factory=class_row(FleetEpisodeRow)) as cursor:
+        return cursor.execute(_SQL[name], {**values, "system": system, "code": code}).fetchall()
+
+
+def gaps_of(conn: Connection, device_no: int, limit: int, after: Key | None = None) -> list[GapRow]:
+    """The gaps of one device, the newest first."""
+    at, number = after or (_EVER, 0)
+    values = {"device_no": device_no, "after_at": at, "after_no": number, "limit": limit}
+    with conn.cursor(row_factory=class_row(GapRow)) as cursor:
+        return cursor.execute(_SQL["device_gaps"], values).fetchall()
+
+
+def open_gaps(conn: Connection, limit: int, after: Key | None = None) -> list[GapRow]:
+    """Open gaps, the oldest first."""
+    at, number = after or (_FIRST, 0)
+    values = {"after_at": at, "after_no": number, "limit": limit}
+    with conn.cursor(row_factory=class_row(GapRow)) as cursor:
+        return cursor.execute(_SQL["standing_gaps"], values).fetchall()

@@ -1,0 +1,186 @@
+-- Purpose: the fleet and its key figures as wholes, replay of quarantine, and switching rules.
+
+-- How the last replay of a refused message ended. One that was refused again may be tried again.
+ALTER TABLE quarantine
+    ADD COLUMN replayed_as text CONSTRAINT quarantine_replayed_word
+        CHECK (replayed_as IN ('stored', 'duplicate', 'refused')),
+    ADD CONSTRAINT quarantine_replayed_whole
+        CHECK ((replayed_at IS NULL) = (replayed_as IS NULL));
+
+-- Who decides on rules decides for the whole installation.
+GRANT INSERT ON rule_switch TO fjarrkoll_api;
+
+CREATE INDEX episode_by_start ON episode (started_at);
+-- Only the key, so that a new value of a metric leaves the index as it is.
+CREATE INDEX latest_by_metric ON latest (metric_no, device_no);
+
+-- The centre that a caller at a centre is limited to; NULL for one who sees the whole tenant.
+CREATE FUNCTION scope_centre() RETURNS int LANGUAGE sql STABLE PARALLEL SAFE
+AS $$ SELECT CASE WHEN scope_reach() = 'centre' THEN coalesce(scope_key()::int, -1) END $$;
+
+-- Sums over the fleet would ask row-level security about each row of it. These functions take the
+-- reach once, for people who see devices whole, and answer to nobody else.
+CREATE FUNCTION reached_devices() RETURNS TABLE (device_no int, device_id text, model_id text,
+    fw text, centre_no int, area text, created_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    SELECT d.device_no, d.id, d.model_id, s.fw, d.centre_no, d.area, d.created_at
+    FROM device d LEFT JOIN device_state s USING (device_no)
+    WHERE (SELECT public.scope_is_staff()) AND d.tenant_no = (SELECT public.scope_tenant())
+        AND d.status = 'active'
+        AND ((SELECT public.scope_centre()) IS NULL
+            OR d.centre_no = (SELECT public.scope_centre()))
+$$;
+
+-- One row for each group of devices that reported anything in its life or not: what it is, how
+-- long it was watched, and what is wrong. Codes in `quiet` are no faults of a device.
+CREATE FUNCTION fleet_groups(by_what text, low timestamptz, high timestamptz,
+    quiet_systems text[], quiet_codes text[], battery_rules text[])
+RETURNS TABLE (model_id text, fw text, centre_no int, device_n bigint, heard_n bigint,
+    device_days float8, faulted_n bigint, episode_n bigint, silent_n bigint, battery_n bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+    WITH quiet AS MATERIALIZED (
+        SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
+    ), faults AS (
+        SELECT e.device_no, count(*) AS episode_n FROM episode e
+        WHERE e.started_at >= low AND e.started_at < high
+            AND NOT EXISTS (SELECT FROM quiet q WHERE q.system = e.system AND q.code = e.code)
+        GROUP BY e.device_no
+    ), heard AS (
+        SELECT DISTINCT l.device_no FROM ledger l
+    ), silent AS (
+        SELECT DISTINCT f.device_no FROM finding f
+        WHERE f.about = 'contact' AND f.ended_at IS NULL AND f.device_no IS NOT NULL
+            AND f.need NOT IN ('quiet', 'history')
+    ), batteries AS (
+        SELECT DISTINCT f.device_no FROM finding f
+        WHERE f.rule_id = ANY(battery_rules) AND f.ended_at IS NULL AND f.need = 'ticket'
+    )
+    SELECT CASE WHEN by_what IN ('model', 'firmware') THEN r.model_id END,
+        CASE WHEN by_what = 'firmware' THEN coalesce(r.fw, '') END,
+        CASE WHEN by_what = 'centre' THEN coalesce(r.centre_no, 0) END,
+        count(*), count(heard.device_no),
+        coalesce(sum(extract(epoch FROM high - greatest(low, r.created_at)) / 86400) FILTER (
+            WHERE heard.device_no IS NOT NULL AND r.created_at < high), 0)::float8,
+        count(faults.device_no), coalesce(sum(faults.episode_n), 0)::bigint,
+        count(silent.device_no), count(batteries.device_no)
+    FROM reached_devices() r
+    LEFT JOIN heard USING (device_no) LEFT JOIN faults USING (device_no)
+    LEFT JOIN silent USING (device_no) LEFT JOIN batteries USING (device_no)
+    GROUP BY 1, 2, 3
+$$;
+
+-- The devices behind one number of one group, those with most fault episodes first.
+CREATE FUNCTION fleet_members(low timestamptz, high timestamptz, quiet_systems text[],
+    quiet_codes text[], battery_rules text[], of_model text, of_fw text, of_centre int,
+    shown text, max_rows int)
+RETURNS TABLE (device_no int, device_id text, model_id text, fw text, centre_no int,
+    episode_n bigint, finding_no bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+    WITH quiet AS MATERIALIZED (
+        SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
+    ), faults AS (
+        SELECT e.device_no, count(*) AS episode_n FROM episode e
+        WHERE e.started_at >= low AND e.started_at < high
+            AND NOT EXISTS (SELECT FROM quiet q WHERE q.system = e.system AND q.code = e.code)
+        GROUP BY e.device_no
+    ), found AS (
+        SELECT f.device_no, max(f.finding_no) AS finding_no FROM finding f
+        WHERE f.ended_at IS NULL AND f.device_no IS NOT NULL AND CASE shown
+            WHEN 'silent' THEN f.about = 'contact' AND f.need NOT IN ('quiet', 'history')
+            WHEN 'batteries' THEN f.rule_id = ANY(battery_rules) AND f.need = 'ticket'
+            ELSE false END
+        GROUP BY f.device_no
+    )
+    SELECT r.device_no, r.device_id, r.model_id, r.fw, r.centre_no,
+        coalesce(faults.episode_n, 0), found.finding_no
+    FROM reached_devices() r
+    LEFT JOIN faults USING (device_no) LEFT JOIN found USING (device_no)
+    WHERE (of_model IS NULL OR r.model_id = of_model)
+        AND (of_fw IS NULL OR coalesce(r.fw, '') = of_fw)
+        AND (of_centre IS NULL OR coalesce(r.centre_no, 0) = of_centre)
+        AND CASE shown WHEN 'all' THEN true WHEN 'faulted' THEN faults.episode_n > 0
+            ELSE found.finding_no IS NOT NULL END
+    ORDER BY coalesce(faults.episode_n, 0) DESC, r.device_id
+    LIMIT max_rows
+$$;
+
+-- Tickets that the key figures of a time may count, with all that decides whether they do.
+CREATE FUNCTION figured_tickets(low timestamptz, high timestamptz, max_rows int)
+RETURNS TABLE (ticket_no bigint, device_no int, centre_id text, area text, device_class text,
+    component text, order_kind text, state text, known_at timestamptz, solved_at timestamptz,
+    outcome text, minutes int, policy_id text, policy_version int, start_due_at timestamptz,
+    start_stopped_at timestamptz, finish_due_at timestamptz, finish_stopped_at timestamptz,
+    came_back boolean)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+    SELECT k.ticket_no, k.device_no, c.id, d.area, m.device_class, k.component, k.order_kind,
+        k.state, k.known_at, solved.at, k.outcome, k.outcome_minutes, k.policy_id,
+        k.policy_version, s.due_at, s.stopped_at, e.due_at, e.stopped_at,
+        solved.at IS NOT NULL AND (solved.has_returned OR EXISTS (
+            SELECT FROM ticket r WHERE r.device_no = k.device_no AND r.repeats_no = k.ticket_no
+                AND r.state <> 'void' AND r.outcome IS DISTINCT FROM 'user_error'))
+    FROM ticket k
+    LEFT JOIN device d USING (device_no)
+    LEFT JOIN model m ON m.id = d.model_id
+    LEFT JOIN centre c ON c.centre_no = d.centre_no
+    LEFT JOIN ticket_clock s ON s.ticket_no = k.ticket_no AND s.clock = 'start'
+    LEFT JOIN ticket_clock e ON e.ticket_no = k.ticket_no AND e.clock = 'finish'
+    LEFT JOIN LATERAL (
+        SELECT min(v.at) FILTER (WHERE v.kind = 'solved') AS at,
+            coalesce(bool_or(v.kind IN ('recurred', 'reopened')
+                AND v.detail ->> 'from' = 'solved'), false) AS has_returned
+        FROM ticket_event v WHERE v.ticket_no = k.ticket_no AND k.outcome IS NOT NULL
+    ) solved ON true
+    WHERE (SELECT public.scope_is_staff()) AND k.tenant_no = (SELECT public.scope_tenant())
+        AND k.state <> 'void' AND k.known_at < high
+        AND (k.known_at >= low OR k.state_at >= low OR k.state NOT IN ('verified', 'closed'))
+        AND ((SELECT public.scope_centre()) IS NULL
+            OR d.centre_no = (SELECT public.scope_centre()))
+    ORDER BY k.ticket_no
+    LIMIT max_rows
+$$;
+
+-- What people noted of the first tickets that they solved here: what later work is measured by.
+CREATE FUNCTION first_minutes(before timestamptz, ticket_n int)
+RETURNS TABLE (noted_n bigint, mean_minutes float8)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+    SELECT count(*), avg(outcome_minutes)::float8 FROM (
+        SELECT k.outcome_minutes FROM ticket k LEFT JOIN device d USING (device_no)
+        WHERE (SELECT public.scope_is_staff()) AND k.tenant_no = (SELECT public.scope_tenant())
+            AND k.outcome_minutes IS NOT NULL AND k.state <> 'void' AND k.known_at < before
+            AND ((SELECT public.scope_centre()) IS NULL
+                OR d.centre_no = (SELECT public.scope_centre()))
+        ORDER BY k.known_at, k.ticket_no LIMIT ticket_n
+    ) first
+$$;
+
+-- The newest value of some counters, for every device that reports them.
+CREATE FUNCTION counters_of_fleet(metrics text[])
+RETURNS TABLE (device_id text, model_id text, centre_no int, area text, metric text, value float8)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+    SELECT r.device_id, r.model_id, r.centre_no, r.area, m.name, l.value
+    FROM metric m JOIN latest l USING (metric_no) JOIN reached_devices() r USING (device_no)
+    WHERE m.name = ANY(metrics)
+$$;
+
+-- Several tenants share the rules of an installation; then none of them decides alone.
+CREATE FUNCTION is_only_tenant() RETURNS boolean
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+AS $$ SELECT count(*) = 1 FROM tenant $$;
+
+DO $$
+DECLARE
+    name text;
+BEGIN
+    FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
+        WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
+            'fleet_groups', 'fleet_members', 'figured_tickets', 'first_minutes',
+            'counters_of_fleet', 'is_only_tenant')
+    LOOP
+        EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
+        EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO fjarrkoll_api', name);
+    END LOOP;
+END $$;

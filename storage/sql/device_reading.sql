@@ -1,0 +1,76 @@
+-- name: find_marked
+-- Devices that bear a mark, or one that begins so; those with exactly that mark first.
+SELECT device_no, is_exact
+FROM find_marked(%(wanted)s::text, %(pattern)s::text, %(limit)s::int);
+
+-- name: contact_hours
+-- The hours of a range in which one device reported anything.
+SELECT hour FROM seen_contact(%(device_no)s::int, %(low)s::timestamptz, %(high)s::timestamptz);
+
+-- name: boots
+-- When one device started since a time, the newest first.
+SELECT boot, skew_ms, born_at
+FROM seen_boots(%(device_no)s::int, %(since)s::timestamptz, %(limit)s::int);
+
+-- name: device_episodes
+-- The episodes of one device that reach into a range, the newest first, after a given one.
+SELECT episode_no, system, code, started_at, last_at, ended_at, raised_n, cleared_n, logged_n,
+    first_received_at
+FROM episode
+WHERE device_no = %(device_no)s::int
+    AND started_at < %(high)s::timestamptz
+    AND (ended_at IS NULL OR ended_at >= %(low)s::timestamptz)
+    AND (started_at, episode_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY started_at DESC, episode_no DESC
+LIMIT %(limit)s::int;
+
+-- name: fleet_episodes
+-- Episodes of all devices, the newest first, after a given one; of one code where it is named.
+SELECT e.episode_no, d.id AS device_id, d.model_id, e.system, e.code, e.started_at, e.last_at,
+    e.ended_at, e.raised_n, e.cleared_n, e.logged_n, e.first_received_at
+FROM episode e JOIN device d USING (device_no)
+WHERE (e.started_at, e.episode_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY e.started_at DESC, e.episode_no DESC
+LIMIT %(limit)s::int;
+
+-- name: episodes_of_system
+-- Episodes of one fault system on all devices, the newest first, after a given one.
+SELECT e.episode_no, d.id AS device_id, d.model_id, e.system, e.code, e.started_at, e.last_at,
+    e.ended_at, e.raised_n, e.cleared_n, e.logged_n, e.first_received_at
+FROM episode e JOIN device d USING (device_no)
+WHERE e.system = %(system)s::text
+    AND (e.started_at, e.episode_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY e.started_at DESC, e.episode_no DESC
+LIMIT %(limit)s::int;
+
+-- name: episodes_of_code
+-- Episodes of one code on all devices, the newest first, after a given one.
+SELECT e.episode_no, d.id AS device_id, d.model_id, e.system, e.code, e.started_at, e.last_at,
+    e.ended_at, e.raised_n, e.cleared_n, e.logged_n, e.first_received_at
+FROM episode e JOIN device d USING (device_no)
+WHERE e.system = %(system)s::text AND e.code = %(code)s::text
+    AND (e.started_at, e.episode_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY e.started_at DESC, e.episode_no DESC
+LIMIT %(limit)s::int;
+
+-- name: device_gaps
+-- The gaps of one device, the newest first, after a given one. One that closed before anybody was
+-- asked was two lanes overtaking each other.
+SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
+    g.closed_at, g.closed_as
+FROM gap g JOIN device d ON d.device_no = g.device_no
+WHERE g.device_no = %(device_no)s::int
+    AND (g.closed_at IS NULL OR g.asked_n > 0 OR g.closed_as = 'lost_on_device')
+    AND (g.opened_at, g.gap_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY g.opened_at DESC, g.gap_no DESC
+LIMIT %(limit)s::int;
+
+-- name: standing_gaps
+-- Gaps that are still open, the oldest first, after a given one.
+SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
+    g.closed_at, g.closed_as
+FROM gap g JOIN device d ON d.device_no = g.device_no
+WHERE g.closed_at IS NULL
+    AND (g.opened_at, g.gap_no) > (%(after_at)s::timestamptz, %(after_no)s::bigint)
+ORDER BY g.opened_at, g.gap_no
+LIMIT %(limit)s::int;
