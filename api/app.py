@@ -14,7 +14,20 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from api import actions, devices, findings, ingest, ledger, pages, tickets, vitals
+from api import (
+    actions,
+    catalogue,
+    devices,
+    episodes,
+    findings,
+    gaps,
+    ingest,
+    ledger,
+    loans,
+    pages,
+    tickets,
+    vitals,
+)
 from api.access import signin
 from api.access.gate import check_policy, gate
 from api.problems import (
@@ -56,6 +69,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
         dependencies=[Depends(gate)],
     )
     app.state.rooms = rooms
+    for part in (episodes, gaps, loans, catalogue):
+        app.include_router(part.router)
     for part in (devices, tickets, actions, findings, ledger, ingest, vitals, signin, pages):
         app.include_router(part.router)
     app.add_middleware(

@@ -40,11 +40,15 @@ LABEL_WIDTH: Final = 44
 MAX_NAMED: Final = 4
 TABLE_ROWS: Final = 12
 SHORTEST_BREAK: Final = timedelta(minutes=20)
+LOAN: Final = "loan"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """A fault on the time axis. `kind` is raised, cleared or logged; `label` says it in words."""
+    """What stands on the time axis; `label` says it in words.
+
+    `kind` is raised, cleared or logged for a fault, and `loan` where a loan began or ended.
+    """
 
     at: datetime
     kind: str
@@ -91,7 +95,9 @@ class Frame:
         return None if self.limit is None else shown_value(self.limit, self.metric)
 
     def x(self, at: datetime) -> float:
-        return LEFT + (RIGHT - LEFT) * ((at - self.span.low) / (self.span.high - self.span.low))
+        """Where a time stands; a stretch that begins before the drawing begins at its edge."""
+        share = (at - self.span.low) / (self.span.high - self.span.low)
+        return LEFT + (RIGHT - LEFT) * min(1.0, max(0.0, share))
 
     def amount(self, shown: float) -> str:
         return with_unit(shown, self.metric, self.lang)
@@ -182,7 +188,7 @@ def _words(frame: Frame, points: Sequence[Point], marks: Sequence[Mark]) -> Mark
         metric=label,
         low=when(frame.span.low, frame.lang, frame.now),
         high=when(frame.span.high, frame.lang, frame.now),
-        faults=fault_count(len(marks), frame.lang),
+        faults=fault_count(sum(mark.kind != LOAN for mark in marks), frame.lang),
         **_extremes(frame, points),
     )
     if frame.shown_limit is not None:
@@ -226,7 +232,12 @@ def _y(scale: ValueScale, value: float) -> float:
 
 
 def _time_axis(frame: Frame) -> Iterable[Markup]:
-    yield Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, BASE, RIGHT)
+    return time_axis(frame, BASE, HEIGHT - 8)
+
+
+def time_axis(frame: Frame, base: float, label_y: float) -> Iterable[Markup]:
+    """The axis that all drawings of one page share, so that they can be read one below another."""
+    yield Markup('<path class="axis" d="M{} {}H{}"/>').format(LEFT, base, RIGHT)
     for index, tick in enumerate(time_ticks(frame.span)):
         x = frame.x(tick.at)
         if x > RIGHT - LABEL_WIDTH / 2:
@@ -235,7 +246,7 @@ def _time_axis(frame: Frame) -> Iterable[Markup]:
         yield Markup(
             '<path class="axis" d="M{:.1f} {}v4"/>'
             '<text class="tick x{}" x="{:.1f}" y="{}">{}</text>'
-        ).format(x, BASE, sparse, x, HEIGHT - 8, _time_label(frame, tick))
+        ).format(x, base, sparse, x, label_y, _time_label(frame, tick))
 
 
 def _time_label(frame: Frame, tick: TimeTick) -> str:
@@ -301,13 +312,23 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> Iterable[Markup]:
     inside = sorted(
         (m for m in marks if frame.span.low <= m.at < frame.span.high), key=lambda m: m.at
     )
+    loans = [_loan(frame, mark) for mark in inside if mark.kind == LOAN]
     clusters: list[list[Mark]] = []
-    for mark in inside:
+    for mark in (mark for mark in inside if mark.kind != LOAN):
         if clusters and frame.x(mark.at) - frame.x(clusters[-1][0].at) < MARK_WIDTH:
             clusters[-1].append(mark)
         else:
             clusters.append([mark])
-    return [_mark(frame, near) for near in clusters]
+    return [*loans, *(_mark(frame, near) for near in clusters)]
+
+
+def _loan(frame: Frame, mark: Mark) -> Markup:
+    """A flag across the drawing: what is left of it was another person's."""
+    x = frame.x(mark.at)
+    return Markup(
+        '<g class="mark loan"><title>{}</title><path class="stem" d="M{:.1f} {}V{}"/>'
+        '<path class="sign" d="M{:.1f} {}h11l-3 4 3 4h-11z"/></g>'
+    ).format(f"{when(mark.at, frame.lang, frame.now)} · {mark.label}", x, TOP - 10, BASE, x, TOP - 10)
 
 
 _RANKS: Final = ("info", "minor", "major", "critical")

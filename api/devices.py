@@ -20,6 +20,7 @@ from api.asking import (
     span_of,
 )
 from api.meanings import fault_out
+from api.privacy import is_hidden, latest_split, open_to
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms
 from api.schemas import (
@@ -59,10 +60,10 @@ def searchable(text: str | None) -> str | None:
 
 @router.get("/{device_id}", operation_id="get_device")
 def get_device(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> WholeDeviceOut:
-    """One device with its latest values."""
+    """One device with its latest values; those about the person not for those who repair."""
     with rooms.read(errand) as conn:
         row = known_device(conn, device_id)
-        latest = reading.latest_values(conn, row.device_no)
+        latest, _ = latest_split(reading.latest_values(conn, row.device_no), errand.caller)
     known = DeviceOut.model_validate(row).model_dump()
     return WholeDeviceOut(**known, latest=[LatestOut.model_validate(value) for value in latest])
 
@@ -73,16 +74,19 @@ def get_samples(
 ) -> SamplesOut:
     """Samples of one metric, at most 2,000 points; thinning keeps every peak.
 
-    `auto` gives samples up to 48 hours and hours beyond. Default: the last 24 hours.
+    `auto` gives samples up to 48 hours, hours up to 83 days and local days beyond. Default: the
+    last 24 hours. A metric about the person does not exist for those who repair.
     """
     span = span_of(asked.from_, asked.to, datetime.now(UTC))
     chosen = series.chosen(asked.resolution, span)
+    span = series.whole_days(span) if chosen == "day" else span
     with rooms.read(errand) as conn:
         device_no = known_device_no(conn, device_id)
         metric_no = reading.metric_no(conn, asked.metric)
-        if metric_no is None:
+        if metric_no is None or is_hidden(asked.metric, errand.caller):
             raise not_found("metric with that name")
-        found = found_series(conn, SeriesKey(device_no, metric_no), span, chosen)
+        key = SeriesKey(device_no, metric_no)
+        found = found_series(conn, key, span, chosen, asked.points)
     known = load_metrics().get(asked.metric)
     return SamplesOut(
         device_id=device_id,
@@ -117,8 +121,9 @@ def found_series(
         return series.thinned(samples, span, budget)
     hours = reading.hourly_samples(conn, key, span, series.MAX_HOURS)
     if len(hours) > series.MAX_HOURS:
-        raise invalid("query.from", "more than five years of hours; use a shorter range")
-    return series.hourly(hours, span, budget)
+        raise invalid("query.from", "more than five years; use a shorter range")
+    thin = series.daily if resolution == "day" else series.hourly
+    return thin(hours, span, budget)
 
 
 @router.get("/{device_id}/faults", operation_id="list_faults")
@@ -134,7 +139,8 @@ def list_faults(
         device_no = known_device_no(conn, device_id)
         rows = reading.faults(conn, device_no, span, limit + 1, after)
     following = _fault_cursor(rows[limit - 1]) if len(rows) > limit else None
-    return FaultPage(items=[fault_out(row) for row in rows[:limit]], next_cursor=following)
+    shown = open_to(rows[:limit], errand.caller)
+    return FaultPage(items=[fault_out(row) for row in shown], next_cursor=following)
 
 
 def _fault_cursor(row: FaultRow) -> str:

@@ -156,5 +156,6 @@ def quarantined_out(row: QuarantineRow) -> QuarantinedOut:
             "received_at": row.received_at,
             "last_at": row.last_at,
             "replayed_at": row.replayed_at,
+            "replayed_as": row.replayed_as,
         }
     )

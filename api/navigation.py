@@ -22,6 +22,7 @@ class Place:
 PLACES: Final[Sequence[Place]] = (
     Place("/", "app.tickets", "queue_page"),
     Place("/devices", "app.devices", "devices_page"),
+    Place("/find", "find.nav", "find_page"),
     Place("/data-health", "app.health", "health_page"),
 )
 

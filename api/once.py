@@ -14,7 +14,7 @@ from api.access.gate import Errand
 from api.problems import ProblemError
 from storage import idempotency
 from storage.connection import Connection
-from storage.idempotency import Answer, Key, KeyReusedError
+from storage.idempotency import Answer, Key, KeyBusyError, KeyReusedError
 
 IdempotencyKey = Annotated[
     str | None,
@@ -38,7 +38,7 @@ def once(conn: Connection, key: Key | None, now: datetime, do: Callable[[], Answ
     """Do it, or give the answer from before.
 
     Raises:
-        ProblemError: 422, the key belongs to another request.
+        ProblemError: 422, the key belongs to another request; 409, one with it is being served.
     """
     if key is None:
         return do()
@@ -47,6 +47,14 @@ def once(conn: Connection, key: Key | None, now: datetime, do: Callable[[], Answ
     except KeyReusedError as exc:
         raise ProblemError(
             422, "key-reused", str(exc), "Send this request with a key of its own."
+        ) from exc
+    except KeyBusyError as exc:
+        raise ProblemError(
+            409,
+            "key-busy",
+            str(exc),
+            "Send the same request again after the time in Retry-After.",
+            headers={"Retry-After": "1"},
         ) from exc
 
 

@@ -4,36 +4,45 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 from api import series
-from api.charts import POINT_BUDGET, Chart, Frame, Mark, chart
+from api.charts import LOAN, POINT_BUDGET, Chart, Frame, Mark, chart
 from api.devices import found_series
-from api.schemas import FindingPointOut, WholeFindingOut
+from api.privacy import is_hidden, is_private, latest_split
+from api.schemas import FindingOut, FindingPointOut, WholeFindingOut
 from api.telling import Say
 from api.texts import text
 from api.tickets import WholeTicket
+from api.windows import RANGES, span_around
 from fleet.faults import load_catalogue
 from fleet.metrics import MetricKind, load_metrics
 from fleet.models import load_models
 from fleet.words import Component
 from storage import reading
 from storage.connection import Connection
+from storage.lending import Loan
 from storage.reading import (
     DeviceRow,
     FaultRow,
-    LatestRow,
     SeriesKey,
     Span,
     TicketRow,
 )
 
-RANGES: Final[Mapping[str, timedelta]] = {
-    "24h": timedelta(hours=24),
-    "7d": timedelta(days=7),
-    "30d": timedelta(days=30),
-}
+__all__ = [
+    "RANGES",
+    "Drawings",
+    "device_charts",
+    "fault_marks",
+    "is_private",
+    "latest_split",
+    "loan_marks",
+    "span_around",
+    "ticket_charts",
+]
+
 CHARTS_AT_MOST: Final = 4
 MARKS_AT_MOST: Final = 300
 FINDING_CHARTS_AT_MOST: Final = 2
@@ -68,48 +77,46 @@ class Drawings:
     others: list[str]
 
 
-def is_private(metric: str) -> bool:
-    """True of a value about the person or the therapy: it belongs to care, not to repair."""
-    known = load_metrics().get(metric)
-    return known is not None and known.patient
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What is drawn beside the values: marks on the time axis, and findings that have a limit."""
 
+    marks: Sequence[Mark] = ()
+    findings: Sequence[FindingOut] = ()
 
-def latest_split(rows: Iterable[LatestRow]) -> tuple[list[LatestRow], int]:
-    """The values that may be shown here, and how many may not."""
-    rows = list(rows)
-    shown = [row for row in rows if not is_private(row.metric)]
-    return shown, len(rows) - len(shown)
-
-
-def span_around(at: datetime | None, chosen: str, now: datetime) -> Span:
-    """The chosen range around a time, or up to now."""
-    length = RANGES[chosen]
-    high = now if at is None else min(at + length / 2, now)
-    return Span(high - length, high)
+    def limit(self, metric: str) -> float | None:
+        limits = (_limit_of(finding, metric) for finding in self.findings)
+        return next((limit for limit in limits if limit is not None), None)
 
 
 def device_charts(
-    conn: Connection, device: DeviceRow, reported: Sequence[str], span: Span, say: Say
+    conn: Connection,
+    device: DeviceRow,
+    reported: Sequence[str],
+    span: Span,
+    beside: Beside,
+    say: Say,
 ) -> Drawings:
     """Charts over a range: the metric in the address, or the device's main ones."""
-    available = _in_order(device.model_id, reported)
+    available = _in_order(device.model_id, reported, say)
     picked = say.query.get("metric")
     drawn = [picked] if picked in available else _main(available)
-    marks = fault_marks(reading.faults(conn, device.device_no, span, MARKS_AT_MOST), say)
     charts = [
-        _draw(conn, device.device_no, Frame(number, metric, say.lang, say.now, span), marks)
+        _draw(conn, device.device_no, frame, beside.marks)
         for number, metric in enumerate(drawn)
+        for frame in [Frame(number, metric, say.lang, say.now, span, beside.limit(metric))]
     ]
     return Drawings(charts, [metric for metric in available if metric not in drawn])
 
 
-def _in_order(model_id: str, reported: Sequence[str]) -> list[str]:
-    """Metrics of the model in its order, then what else was reported; private ones left out."""
+def _in_order(model_id: str, reported: Sequence[str], say: Say) -> list[str]:
+    """Metrics of the model in its order, then what else was reported, if the reader may see it."""
     model = load_models().get(model_id)
     listed = list(model.metrics) if model else []
     if reported:
         listed = [metric for metric in listed if metric in set(reported)]
-    return [metric for metric in dict.fromkeys([*listed, *reported]) if not is_private(metric)]
+    known = dict.fromkeys([*listed, *reported])
+    return [metric for metric in known if not is_hidden(metric, say.caller)]
 
 
 def _main(available: Sequence[str]) -> list[str]:
@@ -128,12 +135,22 @@ def _draw(conn: Connection, device_no: int, frame: Frame, marks: Sequence[Mark])
     if metric_no is None:
         return chart(frame, series.Series([], None, 0), marks)
     key = SeriesKey(device_no, metric_no)
-    chosen = series.chosen("auto", frame.span)
+    chosen = "raw" if series.chosen("auto", frame.span) == "raw" else "hour"
     return chart(frame, found_series(conn, key, frame.span, chosen, POINT_BUDGET), marks)
 
 
 def fault_marks(faults: Iterable[FaultRow], say: Say) -> list[Mark]:
     return [_mark(fault, say) for fault in faults]
+
+
+def loan_marks(loans: Iterable[Loan], say: Say) -> list[Mark]:
+    """Where a loan began or ended: what stands on the other side was another person's."""
+    found = []
+    for loan in loans:
+        found.append(Mark(loan.started_at, LOAN, "info", text("chart.loan.begins", say.lang)))
+        if loan.ended_at is not None:
+            found.append(Mark(loan.ended_at, LOAN, "info", text("chart.loan.ends", say.lang)))
+    return found
 
 
 def _mark(row: FaultRow, say: Say) -> Mark:
@@ -223,7 +240,7 @@ def _span_of(finding: WholeFindingOut, points: Sequence[FindingPointOut], say: S
     return Span(first, last + max((last - first) / 50, timedelta(minutes=1)))
 
 
-def _limit_of(finding: WholeFindingOut, metric: str) -> float | None:
+def _limit_of(finding: FindingOut, metric: str) -> float | None:
     names = ("limit", f"limit_{metric}") if finding.about == metric else (f"limit_{metric}",)
     return next((finding.measures[name] for name in names if name in finding.measures), None)
 

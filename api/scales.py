@@ -53,12 +53,26 @@ class TimeTick:
 
 
 def time_ticks(span: Span) -> list[TimeTick]:
-    """Local hours of a short range, local midnights of a long one; at most eight."""
+    """Minutes of an hour or two, local hours of a short range, local midnights of a long one."""
     hours = (span.high - span.low) / timedelta(hours=1)
+    if hours <= 3:
+        return _minute_ticks(span, 10 if hours <= 1.2 else 30)
     if hours <= 60:
         step_h = next(step for step in (1, 3, 6, 12) if hours / step <= 6 or step == 12)
         return _hour_ticks(span, step_h)
     return _day_ticks(span, max(1, math.ceil(hours / 24 / 7)))
+
+
+def _minute_ticks(span: Span, step_min: int) -> list[TimeTick]:
+    step = timedelta(minutes=step_min)
+    at = span.low.replace(minute=0, second=0, microsecond=0)
+    found = []
+    while at < span.high:
+        if at >= span.low:
+            here = local(at)
+            found.append(TimeTick(here, here.hour == here.minute == 0))
+        at += step
+    return found
 
 
 def _hour_ticks(span: Span, step_h: int) -> list[TimeTick]:

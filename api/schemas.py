@@ -496,6 +496,7 @@ class QuarantinedOut(Out):
     received_at: Instant
     last_at: Instant
     replayed_at: Instant | None
+    replayed_as: Literal["stored", "duplicate", "refused"] | None
 
 
 class QuarantinePage(Out):

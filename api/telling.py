@@ -25,7 +25,7 @@ from fleet.words import (
     USABILITY_LABELS,
     Lang,
 )
-from storage.lending import BASIC_NEED_LABELS
+from storage.lending import BASIC_NEED_LABELS, PLACE_LABELS
 
 _HIGH_FROM: Final = 0.8
 _MEDIUM_FROM: Final = 0.5
@@ -40,6 +40,7 @@ _WORDS: Final[Mapping[str, Mapping[Lang, Mapping[Any, str]]]] = {
     "outcome": OUTCOME_LABELS,
     "void": VOID_REASON_LABELS,
     "need": BASIC_NEED_LABELS,
+    "place": PLACE_LABELS,
 }
 
 
@@ -142,6 +143,10 @@ class Say:
         if seconds < 60:
             return f"{typography.number(seconds, self.lang)}{typography.HARD_SPACE}s"
         return typography.length(timedelta(milliseconds=abs(amount)), self.lang)
+
+    def span(self, time: timedelta) -> str:
+        """`12 tim`, `3 dygn`: a length of time."""
+        return typography.length(time, self.lang)
 
     def link(self, path: str, **query: object) -> str:
         """An address inside the house that keeps the chosen language."""

@@ -51,6 +51,7 @@ TOO_LATE_TO_JUDGE: Final = timedelta(days=2)
 
 _FORTNIGHT: Final = timedelta(days=14)
 SLOW_TO_SHOW: Final[Mapping[Kind, timedelta]] = {
+    "battery_sudden": timedelta(days=5),
     "counting": timedelta(days=7),
     "lasting_minor": timedelta(days=7),
     "minor_recurring": _FORTNIGHT,
@@ -58,7 +59,8 @@ SLOW_TO_SHOW: Final[Mapping[Kind, timedelta]] = {
     "dead_power": _FORTNIGHT,
 }
 """The same for kinds of which the first sign says nothing: one count, one minor fault, one day
-without contact. A holiday is two weeks long."""
+without contact. A holiday is two weeks long. A cell takes three days to give in, and shows when
+it has been charged twice since."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -164,7 +164,7 @@ def _metric(entry: Entry) -> Metric:
         raise entry.error(f"loinc {loinc!r} is no LOINC code", "Write it as 12345-6")
     if ("mdc" in entry.fields) != ("mdc_ref" in entry.fields):
         raise entry.error("mdc and mdc_ref go together", "Give both or neither")
-    purpose, patient = entry.member("purpose", Purpose), entry.flag("patient")
+    patient, purpose = entry.flag("patient"), entry.member("purpose", Purpose)
     if patient is not (purpose is Purpose.CARE):
         remedy = "A patient's value has the purpose care, and only such a value has it"
         raise entry.error(f"purpose {purpose} does not fit patient", remedy)

@@ -12,6 +12,7 @@ from typing import Final
 from fleet.episodes import Episode
 from fleet.faults import load_catalogue
 from fleet.models import load_models
+from fleet.privacy import Unshared, is_always_shared, shared_days, shared_samples
 from fleet.rules.facts import (
     CodedEpisode,
     Contact,
@@ -27,7 +28,7 @@ from fleet.rules.facts import (
 )
 from fleet.rules.rule import Needs
 from fleet.words import DeviceClass
-from storage import lending
+from storage import lending, privacy
 from storage.connection import Connection
 from storage.queries import load_queries
 
@@ -46,6 +47,8 @@ def load_facts(
 ) -> dict[int, Facts]:
     """The facts of each device by number: what `needs` names, from a time of each device on.
 
+    Days on which a loan did not share have no values but those that safety needs.
+
     Args:
         from_at: where the device's window begins; the lookback is added here.
     """
@@ -58,6 +61,9 @@ def load_facts(
     days = _days(conn, from_at, needs, until)
     recent = {device_no: at - SAMPLES_BEFORE for device_no, at in from_at.items()}
     samples = _samples(conn, recent, needs, now) if needs.samples else {}
+    unshared = {
+        no: Unshared.during(times) for no, times in privacy.unshared_times(conn, devices).items()
+    }
     repairs = _repairs(conn, devices, first - REPAIRS_KEPT) if needs.repairs else {}
     contacts = _contacts(conn, devices, now - back) if needs.contact else {}
     quiet = lending.quiet_spans(conn, devices, min(since.values(), default=now))
@@ -66,8 +72,8 @@ def load_facts(
             device=profile,
             now=now,
             episodes=episodes.get(no, ()),
-            days=days.get(no, {}),
-            samples=samples.get(no, {}),
+            days=_days_shared(days.get(no, {}), unshared.get(no)),
+            samples=_samples_shared(samples.get(no, {}), unshared.get(no)),
             quiet=[Span(*span) for span in quiet.get(no, ())],
             repairs=repairs.get(no, ()),
             contact=contacts.get(no),
@@ -150,6 +156,30 @@ def _samples(
     for device_no, name, at, value in conn.execute(_SQL["samples"], parameters):
         found[device_no][name].append(Sample(at, value))
     return found
+
+
+def _days_shared(
+    days: Mapping[str, DaySeries], unshared: Unshared | None
+) -> Mapping[str, DaySeries]:
+    if unshared is None:
+        return days
+    kept = {
+        name: series if is_always_shared(name) else shared_days(series, unshared)
+        for name, series in days.items()
+    }
+    return {name: series for name, series in kept.items() if len(series)}
+
+
+def _samples_shared(
+    samples: Mapping[str, Sequence[Sample]], unshared: Unshared | None
+) -> Mapping[str, Sequence[Sample]]:
+    if unshared is None:
+        return samples
+    kept = {
+        name: found if is_always_shared(name) else shared_samples(found, unshared)
+        for name, found in samples.items()
+    }
+    return {name: found for name, found in kept.items() if found}
 
 
 def _repairs(

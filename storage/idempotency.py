@@ -7,17 +7,24 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
+from psycopg.errors import LockNotAvailable
 from psycopg.types.json import Jsonb
 
 from storage.connection import Connection
 from storage.queries import load_queries
 
 KEPT_FOR: Final = timedelta(hours=24)
+WAIT_MS: Final = 2_000
+"""How long a request waits for another one with its key: each that waits holds a connection."""
 _SQL: Final = load_queries("idempotency.sql")
 
 
 class KeyReusedError(ValueError):
     """The key was given to another request before."""
+
+
+class KeyBusyError(ValueError):
+    """A request with the key is being served, and was not done in time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +49,10 @@ def once(conn: Connection, key: Key, now: datetime, do: Callable[[], Answer]) ->
 
     Raises:
         KeyReusedError: another request had the key.
+        KeyBusyError: one with the key is being served; the transaction is over.
     """
     place = {"subject": key.subject, "key": key.key}
-    conn.execute(_SQL["hold_key"], place)
+    _hold(conn, place)
     since = now - KEPT_FOR
     row = conn.execute(_SQL["kept_answer"], {**place, "since": since}).fetchone()
     if row is not None:
@@ -54,6 +62,16 @@ def once(conn: Connection, key: Key, now: datetime, do: Callable[[], Answer]) ->
     kept = {"request_hash": key.request_hash, "status": answer.status, "body": Jsonb(answer.body)}
     conn.execute(_SQL["keep_answer"], {**place, **kept, "now": now})
     return answer
+
+
+def _hold(conn: Connection, place: Mapping[str, str]) -> None:
+    row = conn.execute(_SQL["wait_at_most"], {"timeout": f"{WAIT_MS}ms"}).fetchone()
+    assert row is not None
+    try:
+        conn.execute(_SQL["hold_key"], place)
+    except LockNotAvailable as exc:
+        raise KeyBusyError(f"a request with the key {place['key']!r} is being served") from exc
+    conn.execute(_SQL["wait_at_most"], {"timeout": row[0]})
 
 
 def _again(key: Key, request_hash: bytes, status: int, body: Mapping[str, Any]) -> Answer:

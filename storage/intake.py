@@ -213,11 +213,16 @@ class Intake:
             plan.quarantined,
         )
 
-    def judged(self, conn: Connection, messages: Sequence[Message]) -> list[Verdict]:
-        """What becomes of each message by today's registry. New metric names are committed."""
+    def judged(
+        self, conn: Connection, messages: Sequence[Message], *, is_binding: bool = True
+    ) -> list[Verdict]:
+        """What becomes of each message by today's registry.
+
+        New metric names are registered and committed; not where the verdict binds nobody.
+        """
         self._learn(conn, messages)
         verdicts = [judge(message, self._devices.get) for message in messages]
-        return self._with_metrics(conn, verdicts)
+        return self._with_metrics(conn, verdicts) if is_binding else verdicts
 
     def _learn(self, conn: Connection, messages: Iterable[Message]) -> None:
         """Know every device that the batch names, as the registry has it now."""

@@ -209,6 +209,15 @@ def _loan(row: Sequence[Any]) -> Loan:
     return Loan(number, person, care_unit, tuple(map(BasicNeed, needs)), started_at, ended_at)
 
 
+def hold(conn: Connection, device: str) -> None:
+    """Hold a device's row until the transaction ends: nobody else lends or moves it meanwhile.
+
+    Raises:
+        LendingError: unknown device.
+    """
+    _held(conn, device)
+
+
 def _held(conn: Connection, device: str) -> int:
     row = conn.execute(_SQL["device_no"], {"device": device}).fetchone()
     if row is None:

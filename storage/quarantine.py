@@ -57,11 +57,11 @@ def _row(item: Refused) -> list[Any]:
     return [
         digest,
         item.reason.value,
-        _storable(item.detail),
+        storable(item.detail),
         topic[:1000],
         item.tenant,
         item.device_id,
-        _storable(message.content_type[:200]) if message.content_type else None,
+        storable(message.content_type[:200]) if message.content_type else None,
         message.payload[:MAX_PAYLOAD_BYTES],
         len(message.payload),
         epoch,
@@ -72,7 +72,7 @@ def _row(item: Refused) -> list[Any]:
     ]
 
 
-def _storable(text: str) -> str:
+def storable(text: str) -> str:
     """Text that PostgreSQL can hold: no NUL, no lone surrogate."""
     return text.replace("\0", "�").encode("utf-8", "replace").decode()
 

@@ -350,6 +350,7 @@ class QuarantineRow:
     received_at: datetime
     last_at: datetime
     replayed_at: datetime | None
+    replayed_as: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -668,6 +669,12 @@ def quarantined(
         before_no=_AT_END if before_no is None else before_no,
         limit=limit,
     )
+
+
+def quarantined_message(conn: Connection, quarantine_no: int) -> QuarantineRow | None:
+    """One refused message, or None."""
+    rows = quarantined(conn, QuarantineFilter(), 1, quarantine_no + 1)
+    return next((row for row in rows if row.quarantine_no == quarantine_no), None)
 
 
 def backlog(conn: Connection) -> BacklogRow:

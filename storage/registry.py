@@ -59,7 +59,14 @@ def sync_catalogues(conn: Connection, now: datetime) -> None:
             "name": [model.name for model in models],
         },
     )
-    conn.execute(SQL["put_metrics"], {"name": [metric.name for metric in load_metrics()]})
+    metrics = list(load_metrics())
+    conn.execute(
+        SQL["put_metrics"],
+        {
+            "name": [metric.name for metric in metrics],
+            "purpose": [str(metric.purpose) for metric in metrics],
+        },
+    )
     sync_shipped(conn, now)
 
 

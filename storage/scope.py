@@ -18,5 +18,10 @@ def enter(conn: Connection, scope: Scope) -> None:
     """
     conn.execute(
         _SQL["enter"],
-        {"tenant": scope.tenant, "reach": str(scope.reach), "key": scope.key},
+        {
+            "tenant": scope.tenant,
+            "reach": str(scope.reach),
+            "key": scope.key,
+            "subject": scope.subject,
+        },
     )

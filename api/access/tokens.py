@@ -18,7 +18,7 @@ from api.access.keys import KeySource
 from api.access.settings import LEEWAY_S, AccessSettings
 from fleet.access.callers import Caller
 
-ALGORITHMS: Final = ("RS256", "PS256", "ES256", "EdDSA")
+ALGORITHMS: Final = ("RS256", "PS256", "ES256", "Ed25519", "EdDSA")
 TOKEN_MAX_BYTES: Final = 16 * 1024
 _ACCESS_TYPES: Final = frozenset({"at+jwt", "application/at+jwt", "jwt", ""})
 _ID_TYPES: Final = frozenset({"jwt", ""})

@@ -90,7 +90,10 @@ def generate_device(world: World, device: PlannedDevice) -> DeviceHistory:
         samples=_received_samples(lived.samples, known),
         placements=_placements(script, silences, world),
         contacts=contacts,
-        truth=(*_causes(script, shown), *_silence_causes(profile, silences, world)),
+        truth=(
+            *_causes(script, _measured(script, shown, contacts)),
+            *_silence_causes(profile, silences, world),
+        ),
         packs=tuple(Pack(to_at(p.fitted_ms), to_at(p.end_ms)) for p in lived.packs),
         earlier=lived.earlier,
     )
@@ -413,6 +416,29 @@ def _report(
     return tuple(events), shown
 
 
+_BY_MEASURE: Final = frozenset({"battery_wear", "battery_sudden", "mask_leak"})
+"""What only values tell, which a device out of reach does not send."""
+
+
+def _measured(script: Script, shown: Mapping[int, int], contacts: Contacts) -> dict[int, int]:
+    """For each planned cause the first receipt that shows it: a code, or what was measured once it
+    was so. A date needs no report.
+    """
+    found = dict(shown)
+    for number, cause in enumerate(script.planned):
+        if cause.detectable_ms is None:
+            continue
+        found[number] = cause.detectable_ms
+        if cause.kind in _BY_MEASURE:
+            heard = contacts.receipts_ms
+            place = int(np.searchsorted(heard, cause.detectable_ms))
+            if place < len(heard):
+                found[number] = int(heard[place])
+            else:
+                del found[number]
+    return found
+
+
 def _event(change: Change, seq: int, received_ms: int) -> ReportedFault:
     event = FaultEvent(
         at=to_at(change.at_ms),
@@ -469,7 +495,6 @@ def _causes(script: Script, shown: dict[int, int]) -> Iterator[Cause]:
 
 def _cause(script: Script, ids: Sequence[str], number: int, shown_ms: int | None) -> Cause:
     planned = script.planned[number]
-    detectable_ms = shown_ms if planned.detectable_ms is None else planned.detectable_ms
     names = frozenset(name_of(change.code) for change in planned.changes)
     end_ms = planned.battery_end_ms
     return Cause(
@@ -480,7 +505,7 @@ def _cause(script: Script, ids: Sequence[str], number: int, shown_ms: int | None
         since=to_at(planned.since_ms),
         until=None if planned.until_ms is None else to_at(planned.until_ms),
         needs_person=planned.needs_person,
-        detectable_since=None if detectable_ms is None else to_at(detectable_ms),
+        detectable_since=None if shown_ms is None else to_at(shown_ms),
         codes=names - planned.children,
         children=planned.children,
         is_ticket_welcome=planned.is_welcome or planned.needs_person,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -55,12 +55,23 @@ def draw_silences(world: World, profile: Profile) -> list[Silence]:
 
 def _own(world: World, who: _Who) -> list[Silence]:
     rng = world.rng("silence", who.id)
-    return [
+    harmless = [
         *_poor_coverage(world, rng),
         *_habits(world, who, rng),
         *_away(world, who, rng),
-        *_dead(world, who, rng),
     ]
+    return [*harmless, *(_once_missed(dead, harmless) for dead in _dead(world, who, rng))]
+
+
+def _once_missed(dead: Silence, harmless: Iterable[Silence]) -> Silence:
+    """What fails while the device is out of reach anyway shows when it would have spoken again."""
+    since_ms, shown_ms = dead.gaps[0].from_ms, dead.detectable_ms
+    assert shown_ms is not None
+    back_ms = since_ms
+    for gap in sorted(gap for silence in harmless for gap in silence.gaps):
+        if gap.from_ms <= back_ms < gap.until_ms:
+            back_ms = gap.until_ms
+    return replace(dead, detectable_ms=shown_ms + back_ms - since_ms)
 
 
 def reach_of(world: World, profile: Profile, silences: list[Silence]) -> Reach:

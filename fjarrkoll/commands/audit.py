@@ -71,15 +71,17 @@ def _instant(at: datetime | None) -> datetime | None:
 
 @contextmanager
 def _reading() -> Iterator[Connection]:
-    """One read-only transaction with one view of the data."""
+    """One read-only transaction with one view of all of the data."""
     from psycopg import Error, IsolationLevel  # noqa: PLC0415
 
+    from storage.audit import see_every_row  # noqa: PLC0415
     from storage.connection import connect, translated  # noqa: PLC0415
 
     with connect(begin().required("database_url")) as conn:
         conn.isolation_level = IsolationLevel.REPEATABLE_READ
         conn.read_only = True
         try:
+            see_every_row(conn)
             yield conn
         except Error as exc:
             raise translated(exc) from exc

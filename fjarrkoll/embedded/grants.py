@@ -68,7 +68,7 @@ class Grants:
 
     def key_set(self) -> dict[str, Any]:
         public = self._key.as_dict(private=False)
-        return {"keys": [{**public, "use": "sig", "alg": "EdDSA"}]}
+        return {"keys": [{**public, "use": "sig", "alg": "Ed25519"}]}
 
     def code_for(self, subject: str, asked: Asked) -> str:
         """A code for a person, good for one exchange within a minute.
@@ -138,5 +138,5 @@ class Grants:
             "exp": now_s + lasts_s,
             "jti": secrets.token_hex(8),
         }
-        header = {"alg": "EdDSA", "kid": self._key.kid, "typ": kind}
-        return jwt.encode(header, claims, self._key, algorithms=["EdDSA"])
+        header = {"alg": "Ed25519", "kid": self._key.kid, "typ": kind}
+        return jwt.encode(header, claims, self._key, algorithms=["Ed25519"])

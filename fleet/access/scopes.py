@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from fleet.access.callers import Caller, Role
@@ -20,11 +20,15 @@ class Reach(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """One tenant's devices: all of them, or those that `key` reaches."""
+    """One tenant's devices: all of them, or those that `key` reaches.
+
+    `subject` is who asks, where a way past a block is one caller's and not the whole unit's.
+    """
 
     tenant: str
     reach: Reach
     key: str = ""
+    subject: str = field(default="", compare=False)
 
 
 class NoReachError(ValueError):
@@ -57,4 +61,4 @@ def _narrow(caller: Caller, reach: Reach, key: str | None) -> Scope:
             f"the sign-in of this {caller.role} names no {reach}: the claim map or the provider"
             " must supply it"
         )
-    return Scope(caller.tenant, reach, key)
+    return Scope(caller.tenant, reach, key, caller.subject)

@@ -22,9 +22,9 @@ SPELL_D: Final = 10
 """How long a passing cause lasts at most, and a rise at least. Most colds are over in 7 to 10 days
 (Heikkinen and Järvinen 2003, Lancet 361, 51-59)."""
 
-_ODDS: Final = 20.0
-"""How many times likelier the rise must be than the likeliest step or spell. The usual level of
-doubt, one in twenty; to be tuned on recorded fleets."""
+_ODDS: Final = 100.0
+"""How many times likelier the rise must be than the likeliest step or spell: it is asked each day
+of each device. Ours; to be tuned on recorded fleets."""
 
 _COST_OF_LAD: Final = math.sqrt(math.pi / 2)
 """How much less sure least absolute deviations are than least squares, if errors are normal

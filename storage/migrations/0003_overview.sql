@@ -22,7 +22,7 @@ AS $$ SELECT CASE WHEN scope_reach() = 'centre' THEN coalesce(scope_key()::int, 
 -- reach once, for people who see devices whole, and answer to nobody else.
 CREATE FUNCTION reached_devices() RETURNS TABLE (device_no int, device_id text, model_id text,
     fw text, centre_no int, area text, created_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT d.device_no, d.id, d.model_id, s.fw, d.centre_no, d.area, d.created_at
     FROM device d LEFT JOIN device_state s USING (device_no)
     WHERE (SELECT public.scope_is_staff()) AND d.tenant_no = (SELECT public.scope_tenant())
@@ -38,7 +38,7 @@ CREATE FUNCTION fleet_groups(by_what text, low timestamptz, high timestamptz,
 RETURNS TABLE (model_id text, fw text, centre_no int, device_n bigint, heard_n bigint,
     device_days float8, faulted_n bigint, episode_n bigint, silent_n bigint, battery_n bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
     WITH quiet AS MATERIALIZED (
         SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
     ), faults AS (
@@ -77,7 +77,7 @@ CREATE FUNCTION fleet_members(low timestamptz, high timestamptz, quiet_systems t
 RETURNS TABLE (device_no int, device_id text, model_id text, fw text, centre_no int,
     episode_n bigint, finding_no bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
     WITH quiet AS MATERIALIZED (
         SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
     ), faults AS (
@@ -114,7 +114,7 @@ RETURNS TABLE (ticket_no bigint, device_no int, centre_id text, area text, devic
     start_stopped_at timestamptz, finish_due_at timestamptz, finish_stopped_at timestamptz,
     came_back boolean)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
     SELECT k.ticket_no, k.device_no, c.id, d.area, m.device_class, k.component, k.order_kind,
         k.state, k.known_at, solved.at, k.outcome, k.outcome_minutes, k.policy_id,
         k.policy_version, s.due_at, s.stopped_at, e.due_at, e.stopped_at,
@@ -145,7 +145,7 @@ $$;
 -- What people noted of the first tickets that they solved here: what later work is measured by.
 CREATE FUNCTION first_minutes(before timestamptz, ticket_n int)
 RETURNS TABLE (noted_n bigint, mean_minutes float8)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT count(*), avg(outcome_minutes)::float8 FROM (
         SELECT k.outcome_minutes FROM ticket k LEFT JOIN device d USING (device_no)
         WHERE (SELECT public.scope_is_staff()) AND k.tenant_no = (SELECT public.scope_tenant())
@@ -160,7 +160,7 @@ $$;
 CREATE FUNCTION counters_of_fleet(metrics text[])
 RETURNS TABLE (device_id text, model_id text, centre_no int, area text, metric text, value float8)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
     SELECT r.device_id, r.model_id, r.centre_no, r.area, m.name, l.value
     FROM metric m JOIN latest l USING (metric_no) JOIN reached_devices() r USING (device_no)
     WHERE m.name = ANY(metrics)
@@ -168,7 +168,7 @@ $$;
 
 -- Several tenants share the rules of an installation; then none of them decides alone.
 CREATE FUNCTION is_only_tenant() RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT count(*) = 1 FROM tenant $$;
 
 DO $$

@@ -26,6 +26,10 @@ CREATE TABLE idempotency (
 );
 CREATE INDEX idempotency_oldest ON idempotency (at);
 
+-- Functions of the owner look for tables in temporary schemas last: nobody slips one in before.
+ALTER FUNCTION bump_registry_version SET search_path = pg_catalog, public, pg_temp;
+ALTER FUNCTION ensure_sample_partition SET search_path = pg_catalog, public, pg_temp;
+
 -- The caller of this transaction, as `storage/scope.py` set it.
 CREATE FUNCTION scope_tenant() RETURNS int LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT nullif(current_setting('fjarrkoll.tenant_no', true), '')::int $$;
@@ -41,7 +45,7 @@ AS $$ SELECT coalesce(current_setting('fjarrkoll.reach', true) IN ('tenant', 'ce
 
 -- From when on the caller may see what a device reported; NULL: the device does not exist for them.
 CREATE FUNCTION seen_from(wanted int) RETURNS timestamptz
-LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 BEGIN
     CASE public.scope_reach()
     WHEN 'tenant' THEN
@@ -61,34 +65,38 @@ BEGIN
             WHERE loan.device_no = wanted AND loan.ended_at IS NULL
                 AND device.tenant_no = public.scope_tenant()
                 AND public.scope_key() = CASE public.scope_reach()
-                    WHEN 'person' THEN person_link.person ELSE person_link.care_unit END);
+                    WHEN 'person' THEN person_link.person ELSE person_link.care_unit END
+                AND (public.scope_reach() = 'person' OR NOT public.is_blocked(
+                    device.tenant_no, person_link.person, public.scope_key())));
     ELSE
         RETURN NULL;
     END CASE;
 END $$;
 
 CREATE FUNCTION tenant_no_of(wanted text) RETURNS int
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT tenant_no FROM tenant WHERE id = wanted $$;
 CREATE FUNCTION centre_no_of(wanted_tenant text, wanted text) RETURNS int
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT centre_no FROM centre JOIN tenant USING (tenant_no)
     WHERE tenant.id = wanted_tenant AND centre.id = wanted $$;
 -- True where a refused message names a device of somebody else: its bytes may be that tenant's.
 CREATE FUNCTION is_device_of_another(wanted text) RETURNS boolean
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT EXISTS (SELECT FROM device
     WHERE id = wanted AND tenant_no IS DISTINCT FROM public.scope_tenant()) $$;
 
 -- Telemetry has no row-level security: hypertables with columnstore do not allow it. The API has
--- no rights on the tables, only these; each begins with the caller's reach.
+-- no rights on the tables, only these; each begins with the caller's reach, and leaves out what
+-- a person does not share (0003_privacy.sql).
 CREATE FUNCTION seen_samples(
     wanted int, wanted_metric int, low timestamptz, high timestamptz, max_rows int)
 RETURNS TABLE (at timestamptz, value float8, clock smallint)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest timestamptz := public.seen_from(wanted);
+    hidden tstzmultirange := public.hidden_times(wanted, wanted_metric);
 BEGIN
     IF earliest IS NULL THEN
         RETURN;
@@ -96,15 +104,17 @@ BEGIN
     RETURN QUERY SELECT s.at, s.value, s.clock FROM public.sample s
         WHERE s.device_no = wanted AND s.metric_no = wanted_metric
             AND s.at >= greatest(low, earliest) AND s.at < high
+            AND NOT s.at <@ hidden
         ORDER BY s.at LIMIT max_rows;
 END $$;
 CREATE FUNCTION seen_hours(
     wanted int, wanted_metric int, low timestamptz, high timestamptz, max_rows int)
 RETURNS TABLE (at timestamptz, sample_n int, min float8, max float8, sum float8, last float8)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest timestamptz := public.seen_from(wanted);
+    hidden tstzmultirange := public.hidden_times(wanted, wanted_metric);
 BEGIN
     IF earliest IS NULL THEN
         RETURN;
@@ -112,6 +122,7 @@ BEGIN
     RETURN QUERY SELECT r.hour, r.sample_n, r.min, r.max, r.sum, r.last FROM public.rollup_hour r
         WHERE r.device_no = wanted AND r.metric_no = wanted_metric
             AND r.hour >= greatest(low, earliest) AND r.hour < high
+            AND NOT hidden && tstzrange(r.hour, r.hour + interval '1 hour')
         ORDER BY r.hour LIMIT max_rows;
 END $$;
 
@@ -120,7 +131,7 @@ END $$;
 CREATE FUNCTION find_devices(pattern text, after_id text, max_rows int)
 RETURNS TABLE (device_no int)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
     RETURN QUERY SELECT d.device_no FROM public.device d
         WHERE d.tenant_no = public.scope_tenant()
@@ -134,7 +145,7 @@ END $$;
 CREATE FUNCTION waiting_work(count_limit int) RETURNS TABLE (
     dirty_hour_n bigint, dirty_oldest_at timestamptz, inbox_n bigint, inbox_oldest_at timestamptz,
     outbox_n bigint, slots_held_n bigint, slot_n bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public AS $$
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
     SELECT
         (SELECT count(*) FROM (SELECT FROM dirty_hour LIMIT count_limit) x),
         (SELECT min(hour) FROM (SELECT hour FROM dirty_hour LIMIT count_limit) x),

@@ -1,3 +1,7 @@
+-- name: wait_at_most
+-- How long this transaction waits for a lock from here on; the answer is how long it did before.
+SELECT current_setting('lock_timeout'), set_config('lock_timeout', %(timeout)s::text, true);
+
 -- name: hold_key
 -- One request of a key at a time: a second one waits until the first has committed or given up.
 SELECT pg_advisory_xact_lock(hashtextextended(

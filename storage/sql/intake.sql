@@ -160,15 +160,16 @@ SELECT * FROM unnest(
     %(payload)s::bytea[], %(payload_size)s::int[], %(epoch)s::text[], %(seq)s::bigint[],
     %(message_n)s::bigint[], %(received_at)s::timestamptz[], %(last_at)s::timestamptz[]
 )
-ON CONFLICT (digest) DO UPDATE SET
-    message_n = EXCLUDED.message_n
-        + CASE WHEN quarantine.replayed_as IN ('stored', 'duplicate') THEN 0
-            ELSE quarantine.message_n END,
-    (epoch, seq) = (SELECT EXCLUDED.epoch, EXCLUDED.seq WHERE EXCLUDED.epoch IS NOT NULL
-        OR quarantine.replayed_as IN ('stored', 'duplicate')
-        UNION ALL SELECT quarantine.epoch, quarantine.seq LIMIT 1),
-    replayed_at = CASE WHEN quarantine.replayed_as = 'refused' THEN quarantine.replayed_at END,
-    replayed_as = CASE WHEN quarantine.replayed_as = 'refused' THEN 'refused' END,
+ON CONFLICT (digest) DO UPDATE SET (reason, detail, epoch, seq, message_n, replayed_at, replayed_as)
+    = (SELECT EXCLUDED.reason, EXCLUDED.detail, EXCLUDED.epoch, EXCLUDED.seq, EXCLUDED.message_n,
+            NULL::timestamptz, NULL::text
+        WHERE quarantine.replayed_as IN ('stored', 'duplicate')
+        UNION ALL SELECT quarantine.reason, quarantine.detail,
+            coalesce(quarantine.epoch, EXCLUDED.epoch), coalesce(quarantine.seq, EXCLUDED.seq),
+            quarantine.message_n + EXCLUDED.message_n, quarantine.replayed_at,
+            quarantine.replayed_as
+        WHERE quarantine.replayed_as IS DISTINCT FROM 'stored'
+            AND quarantine.replayed_as IS DISTINCT FROM 'duplicate'),
     last_at = GREATEST(quarantine.last_at, EXCLUDED.last_at);
 
 -- name: count_quarantine

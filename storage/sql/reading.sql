@@ -243,9 +243,10 @@ FROM intake_total
 ORDER BY source;
 
 -- name: quarantine_totals
--- How many messages were quarantined for each reason since the beginning.
+-- How many messages were quarantined for each reason since the beginning. What replays have taken
+-- out again is a line of its own, and negative.
 SELECT reason, message_n FROM quarantine_total
-WHERE message_n > 0
+WHERE message_n <> 0
 ORDER BY message_n DESC, reason;
 
 -- name: ledgers_of
@@ -300,7 +301,7 @@ SELECT
 -- Quarantined messages in order of first receipt, the newest first, before a given one.
 SELECT quarantine_no, reason, detail, substring(topic FOR 300) AS topic, tenant_id, device_id,
     content_type, substring(payload FOR 4096) AS payload, payload_size, epoch, seq, message_n,
-    received_at, last_at, replayed_at
+    received_at, last_at, replayed_at, replayed_as
 FROM quarantine
 WHERE quarantine_no < %(before_no)s::bigint
     AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)

@@ -6,10 +6,12 @@ ON CONFLICT (id) DO UPDATE SET
     device_class = EXCLUDED.device_class, maker = EXCLUDED.maker, name = EXCLUDED.name;
 
 -- name: put_metrics
--- Give every catalogued metric its number.
-INSERT INTO metric (name, is_catalogued)
-SELECT name, true FROM unnest(%(name)s::text[]) AS listed (name)
-ON CONFLICT (name) DO UPDATE SET is_catalogued = true WHERE NOT metric.is_catalogued;
+-- Give every catalogued metric its number, and say why it is sent.
+INSERT INTO metric (name, is_catalogued, purpose)
+SELECT name, true, purpose
+FROM unnest(%(name)s::text[], %(purpose)s::text[]) AS listed (name, purpose)
+ON CONFLICT (name) DO UPDATE SET is_catalogued = true, purpose = EXCLUDED.purpose
+WHERE NOT metric.is_catalogued OR metric.purpose <> EXCLUDED.purpose;
 
 -- name: put_tenant
 -- A tenant, made at first mention.

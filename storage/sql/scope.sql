@@ -7,4 +7,5 @@ SELECT
     set_config('fjarrkoll.reach_key',
         CASE WHEN %(reach)s::text = 'centre'
             THEN coalesce(centre_no_of(%(tenant)s::text, %(key)s::text), -1)::text
-            ELSE %(key)s::text END, true);
+            ELSE %(key)s::text END, true),
+    set_config('fjarrkoll.subject', %(subject)s::text, true);

@@ -16,6 +16,7 @@ import psycopg
 import pytest
 from psycopg.types.json import Jsonb
 from starlette.testclient import TestClient
+from support.by_hand import Opens, opening
 from support.people import UNIT, access_settings, bearer, claims_of
 from support.postgres import Cluster
 
@@ -153,6 +154,12 @@ def server(settings: ApiSettings) -> Iterator[str]:
     stop.set()
     thread.join(20)
     assert not thread.is_alive()
+
+
+@pytest.fixture
+def by_hand(client: TestClient, fleet: Fleet) -> Iterator[Opens]:
+    """Opens tickets by hand; afterwards they were never there."""
+    yield from opening(client, fleet.url, max(fleet.ticket_nos))
 
 
 class Scenes:

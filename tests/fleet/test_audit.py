@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta, timezone
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from hypothesis import assume, given
@@ -43,6 +44,16 @@ def test_the_canonical_text_is_as_documented():
         f"64:{'00' * 32}\n"
     )
     assert digest(START, 12, entry) == sha256(said.encode()).digest()
+
+
+def test_the_page_about_the_log_names_every_fault_and_field_and_shows_a_true_text():
+    page = (Path(__file__).parents[2] / "docs" / "access-log.md").read_text("utf-8")
+    assert [fault for fault in Fault if f"`{fault}`" not in page] == []
+    columns = {field.name for field in fields(Entry)} - {"tenant"}
+    assert [name for name in sorted(columns) if f"`{name}`" not in page] == []
+    at = datetime(2026, 11, 20, 12, 0, 0, 250, tzinfo=UTC)
+    entry = entry_of(at=at, device_id="wc-1", loan_no=7, why="ringde")
+    assert canonical(START, 12, entry).split("\n-\n64:")[0] in page
 
 
 @given(entries(), entries())

@@ -108,6 +108,7 @@ loinc = "12345-6"
 mdc = 123
 mdc_ref = "MDC_LAMP"
 patient = false
+purpose = "service"
 device_classes = ["scale"]
 display_unit = "V"
 decimals = 1
@@ -143,6 +144,9 @@ def test_no_class_means_any_class() -> None:
         ("mdc = 123\n", "", "mdc and mdc_ref go together"),
         ("mdc = 123\n", "mdc = -1\n", "mdc is not a whole number"),
         ("patient = false", 'patient = "no"', "patient is not true or false"),
+        ('"service"', '"fun"', "purpose 'fun' is not a Purpose"),
+        ('"service"', '"care"', "purpose care does not fit patient"),
+        ("patient = false", "patient = true", "purpose service does not fit patient"),
         ('["scale"]', '["toaster"]', "'toaster' is not a DeviceClass"),
         ('["scale"]', "[]", "device_classes is empty"),
         ('["scale"]', "[1]", "device_classes is not a list of strings"),

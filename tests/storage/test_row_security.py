@@ -288,3 +288,10 @@ def test_nobody_adds_rows_to_another_tenant(api, statement):
     enter(api, Scope("a", Reach.TENANT))
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         api.execute(statement)
+
+
+def test_a_temporary_table_does_not_stand_in_for_a_real_one(api):
+    enter(api, Scope("b", Reach.TENANT))
+    api.execute("CREATE TEMP TABLE device AS SELECT 1 AS device_no, 2 AS tenant_no, 'a-1' AS id")
+    assert api.execute("SELECT seen_from(1)").fetchone() == (None,)
+    api.rollback()

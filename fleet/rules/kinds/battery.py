@@ -10,14 +10,26 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import timedelta
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
+from fleet.rules.battery_lines import (
+    CHARGE,
+    DRIVE_TIME,
+    NOT_WORN,
+    ODOMETER,
+    Days,
+    EvidenceLine,
+    Way,
+    distances,
+    load_line,
+    range_line,
+)
+from fleet.rules.battery_words import COLD_C, REACH_D, VOLTAGE, ruled_out, said_of
 from fleet.rules.facts import DaySeries, Facts, day_of, day_starts_at
-from fleet.rules.findings import Both, Finding, Point, Said
+from fleet.rules.findings import Finding, Point
 from fleet.rules.kind import Kind
 from fleet.rules.kinds.trend import UNSAID, goes_on, renewed_days, spread_out
 from fleet.rules.parameters import Duration, MetricName, Number, ParameterError, Value, Whole
@@ -26,40 +38,20 @@ from fleet.rules.statistics import (
     RECENT_N,
     Crossing,
     Floats,
-    counted,
     crossing,
     halves_slope,
     is_lately_above,
     median,
-    months,
-    number,
-    quantity,
     rises,
     theil_sen,
     two_sided,
 )
 
-Days = NDArray[np.int64]
 DAY: Final = timedelta(days=1)
 
-_VOLTAGE: Final = "battery_voltage_v"
-_CHARGE: Final = "state_of_charge_pct"
-_ODOMETER: Final = "odometer_m"
-_DRIVE_TIME: Final = "drive_time_s"
 _CHARGES: Final = "charge_count"
 _DEEP: Final = "deep_discharge_count"
 _AMBIENT: Final = "ambient_temp_c"
-
-_LEAST_DROP_PCT: Final = 10.0
-_LEAST_DRIVE: Final = {_ODOMETER: 300.0, _DRIVE_TIME: 300.0}
-"""Below these a day's range is mostly rounding. Ours, without a source."""
-
-_GOOD_CHARGE_PCT: Final = 50.0
-"""Any battery is low near the end of its charge. Sag tells of wear above half of it. Ours."""
-
-_NOT_WORN: Final = 0.77
-"""A battery that has more than this of its best is not worn, however far its user drives: one that
-is too small is no end of life. IEEE 450 replaces at 80 % of the rated capacity."""
 
 _BEST_SHARE: Final = 4
 """The best of a battery is the mean of this part of its fortnights, the best of them: a quarter.
@@ -85,14 +77,12 @@ _ROUGH_SLACK: Final = 1.5
 """How much steeper than its rough slope a line may fall before it is looked at. Ours."""
 
 _BLOCK_N: Final = 15
-_REACH_D: Final = 400
 _LET_GO: Final = 1.5
 _CLEAR: Final = 1.15
 """What was found is kept while its end is within this many horizons, or it is below this many
 times its limit: no battery gets well by itself, and a ticket must not come and go with the
 weather. Ours, without a source."""
 
-_COLD_C: Final = 8.0
 _CHILL_WEIGHT: Final = 0.7
 
 _CELL_V: Final = 1.2
@@ -113,28 +103,6 @@ class _Limit(NamedTuple):
 
     value: float
     sd: float
-
-
-class _Line(NamedTuple):
-    """One line of evidence by day, the higher the better. No limit is above `ceiling`.
-
-    `drop` and `driven` are what a range comes from, in percent and in the unit of the distance.
-    """
-
-    name: str
-    day: Days
-    value: Floats
-    ceiling: float
-    drop: Floats | None = None
-    driven: Floats | None = None
-
-    def values(self, start: int, end: int) -> Floats:
-        """The values of these days; a range is freed from what standing costs in these days."""
-        if self.drop is None or self.driven is None:
-            return self.value[start:end]
-        drop, driven = self.drop[start:end], self.driven[start:end]
-        ranges: Floats = 100 * (driven + _standing(drop, driven)) / drop
-        return ranges
 
 
 class _Said(NamedTuple):
@@ -165,7 +133,7 @@ class BatteryEndOfLife:
 
     @property
     def needs(self) -> Needs:
-        metrics = (_VOLTAGE, _CHARGE, _ODOMETER, _DRIVE_TIME, _CHARGES, _DEEP, _AMBIENT)
+        metrics = (VOLTAGE, CHARGE, ODOMETER, DRIVE_TIME, _CHARGES, _DEEP, _AMBIENT)
         return Needs(metrics=metrics, lookback_days=self.lookback // DAY, repairs=True)
 
     def evaluate(self, rule: Rule, facts: Facts, window: Window) -> list[Finding]:
@@ -173,7 +141,7 @@ class BatteryEndOfLife:
         decided = history.days_within(window)
         if not decided:
             return []
-        found = fold_days(rule, _VOLTAGE, window, history.judge, decided)
+        found = fold_days(rule, VOLTAGE, window, history.judge, decided)
         return [_worded(rule, facts, finding, history) for finding in found]
 
 
@@ -183,44 +151,18 @@ class _History:
     def __init__(self, condition: BatteryEndOfLife, rule: Rule, facts: Facts) -> None:
         self._condition = condition
         self._days = facts.days
-        self.way = _ODOMETER if _ODOMETER in facts.days else _DRIVE_TIME
-        self._distance = _distances(facts.days.get(self.way))
+        self.way = ODOMETER if ODOMETER in facts.days else DRIVE_TIME
+        self._distance = distances(facts.days.get(self.way))
         self._renewed_days = renewed_days(rule, facts)
         self._speaking: dict[int, list[str]] = {}
         self.window_d = condition.window // DAY
         self._charged = self._charged_days()
-        lines = (self._range_line(), self._load_line())
-        self._lines = [line for line in lines if line is not None and len(line.day)]
-
-    def _range_line(self) -> _Line | None:
-        charge = self._days.get(_CHARGE)
-        if charge is None or self._distance is None:
-            return None
-        days, at_charge, at_drive = np.intersect1d(
-            charge.day, self._distance[0], assume_unique=True, return_indices=True
+        way = Way(self.way, self._distance)
+        lines = (
+            range_line(facts.days, way, condition.worn_share),
+            load_line(facts.days, way, condition.load_limit_v),
         )
-        drop = (charge.high - charge.low)[at_charge]
-        driven = self._distance[1][at_drive]
-        told = (drop >= _LEAST_DROP_PCT) & (driven >= _LEAST_DRIVE[self.way])
-        ranges = 100 * driven[told] / drop[told]
-        share = max(_NOT_WORN, self._condition.worn_share)
-        drop, driven = drop[told], driven[told]
-        # Standing at most doubles a range.
-        ceiling = 2 * float(ranges.max(initial=0.0)) * share
-        return _Line("range", days[told], ranges, ceiling, drop, driven)
-
-    def _load_line(self) -> _Line | None:
-        voltage = self._days.get(_VOLTAGE)
-        if voltage is None:
-            return None
-        limit_v = self._condition.load_limit_v
-        if self._distance is None:
-            return _Line("load", voltage.day, voltage.low, limit_v)
-        days = self._distance[0][self._distance[1] >= _LEAST_DRIVE[self.way]]
-        if (charge := self._days.get(_CHARGE)) is not None:
-            days = np.intersect1d(days, charge.day[charge.low >= _GOOD_CHARGE_PCT])
-        loaded = np.isin(voltage.day, days, assume_unique=True)
-        return _Line("load", voltage.day[loaded], voltage.low[loaded], limit_v)
+        self._lines = [line for line in lines if line is not None and len(line.day)]
 
     def days_within(self, window: Window) -> list[int]:
         """The days with new evidence: others change nothing."""
@@ -247,9 +189,10 @@ class _History:
         """The interval, and what there is to say of its day; once for each run of days."""
         day = day_of(finding.last_at) - 1
         measures = self._measures(day) | dict(finding.measures)
+        measures[f"limit_{VOLTAGE}"] = self._condition.load_limit_v
         return {name: float(measures[name]) for name in sorted(measures)}
 
-    def _ask(self, line: _Line, day: int, *, was_on: bool) -> _Said | None:
+    def _ask(self, line: EvidenceLine, day: int, *, was_on: bool) -> _Said | None:
         """What the line says; None without enough days, or where it is clear of its limit."""
         start, first, end = self._ends(line, day)
         if not self._has_enough(first, end, was_on=was_on):
@@ -290,7 +233,7 @@ class _History:
 
     def _charged_days(self) -> tuple[Days, Floats]:
         """The highest voltage of the days on which the battery was full."""
-        voltage, charge = self._days.get(_VOLTAGE), self._days.get(_CHARGE)
+        voltage, charge = self._days.get(VOLTAGE), self._days.get(CHARGE)
         if voltage is None or charge is None:
             return np.empty(0, dtype=np.int64), np.empty(0)
         full = np.isin(voltage.day, charge.day[charge.high >= _FULL_PCT], assume_unique=True)
@@ -303,7 +246,7 @@ class _History:
     def _has_enough(self, first: int, end: int, *, was_on: bool) -> bool:
         return end - first >= (RECENT_N if was_on else self._condition.min_days)
 
-    def _ends(self, line: _Line, day: int) -> tuple[int, int, int]:
+    def _ends(self, line: EvidenceLine, day: int) -> tuple[int, int, int]:
         """Where in the line the lookback begins, the window begins, and both end."""
         condition = self._condition
         oldest = max(day - condition.lookback // DAY, self._renewed_before(day)) + 1
@@ -331,7 +274,7 @@ class _History:
             middle_sd=math.hypot(line.middle_sd, limit.sd),
             slope_sd=math.hypot(line.slope_sd, _BEND_SD * line.slope),
         )
-        when = crossing(unsure, -limit.value, day, _REACH_D)
+        when = crossing(unsure, -limit.value, day, REACH_D)
         if is_lately_above(-y, -limit.value):
             return _Said(speaks=True, when=when._replace(best=0.0, earliest=0.0))
         horizon = self._condition.horizon / DAY
@@ -343,13 +286,13 @@ class _History:
         is_there = line.at(day) + limit.value > _LEVEL_DOUBT * line.sd_at(day)
         return _Said(is_coming or stays or is_there, when)
 
-    def _limit(self, line: _Line, whole: Floats, day: int) -> _Limit:
+    def _limit(self, line: EvidenceLine, whole: Floats, day: int) -> _Limit:
         if line.name == "load":
             return _Limit(self._condition.load_limit_v, 0.0)
         best = self._best(whole)
         needed = self._needed(day)
-        if needed.value > _NOT_WORN * best:
-            needed = _Limit(_NOT_WORN * best, 0.0)
+        if needed.value > NOT_WORN * best:
+            needed = _Limit(NOT_WORN * best, 0.0)
         value = max(self._condition.worn_share * best, needed.value)
         sd = needed.sd if value == needed.value else 0.0
         return _Limit(value, math.hypot(sd, _LIMIT_SD * best))
@@ -413,7 +356,7 @@ class _History:
         before = _risen(self._days.get(_CHARGES), day - 60, day - 30)
         if now is not None and before is not None:
             measures["charges_30d_n"], measures["charges_30d_before_n"] = now, before
-        voltage = self._days.get(_VOLTAGE)
+        voltage = self._days.get(VOLTAGE)
         if voltage is not None:
             part = voltage.upto(day, 14)
             if len(part):
@@ -433,31 +376,6 @@ class _History:
         return round(1 - math.prod(1 - weights[sign] for sign in signs), 3)
 
 
-def _standing(drop: Floats, driven: Floats) -> float:
-    """How far could be driven with what a day of standing switched on costs.
-
-    Where the straight line through drop over distance meets a day without driving. Without it, a
-    week at home would look like a worn battery.
-    """
-    if len(drop) < 2 * RECENT_N:
-        return 0.0
-    order = np.argsort(driven, kind="stable")
-    x, y = driven[order], drop[order]
-    half = len(x) // 2
-    run = x[half:] - x[: len(x) - half]
-    if not (run > 0).all() or (slope := median((y[half:] - y[: len(y) - half]) / run)) <= 0:
-        return 0.0
-    return min(max(0.0, median(y - slope * x) / slope), median(x))
-
-
-def _distances(odometer: DaySeries | None) -> tuple[Days, Floats] | None:
-    """How far each day went; a day on which the counter was set back is left out."""
-    if odometer is None:
-        return None
-    sound = odometer.last >= odometer.high
-    return odometer.day[sound], (odometer.high - odometer.low)[sound]
-
-
 def _risen(series: DaySeries | None, after_day: int, day: int) -> float | None:
     """How much a counter rose after one day until another; None if nothing is known."""
     if series is None:
@@ -471,9 +389,9 @@ def _interval(said: Mapping[str, _Said]) -> dict[str, float]:
     speaking = {name: one.when for name, one in said.items() if one.speaks}
     when = speaking.get("cell") or speaking.get("range") or speaking["load"]
     return {
-        "earliest_d": min(float(_REACH_D), when.earliest),
-        "best_d": min(float(_REACH_D), when.best),
-        "latest_d": min(float(_REACH_D), when.latest),
+        "earliest_d": min(float(REACH_D), when.earliest),
+        "best_d": min(float(REACH_D), when.best),
+        "latest_d": min(float(REACH_D), when.latest),
     }
 
 
@@ -481,30 +399,25 @@ def _worded(rule: Rule, facts: Facts, finding: Finding, history: _History) -> Fi
     day = day_of(finding.last_at) - 1
     measures = history.measures(finding)
     colder_c = _colder(facts.days.get(_AMBIENT), day, history.window_d)
-    is_chilled = colder_c is not None and colder_c >= _COLD_C
+    is_chilled = colder_c is not None and colder_c >= COLD_C
     sureness = history.sureness(day, measures) * (_CHILL_WEIGHT if is_chilled else 1.0)
     return replace(
         finding,
-        said=Said(
-            _title(measures, day, history.way),
-            _happened(measures, history.way, is_chilled=is_chilled),
-            rule.asks.action or _ACTION,
-            _user(measures, day),
-        ),
+        said=said_of(rule, measures, day, history.way, is_chilled=is_chilled),
         confidence=round(sureness, 3),
         measures=measures,
         points=_points(facts, day, history.window_d),
-        ruled_out=_ruled_out(measures, colder_c),
+        ruled_out=ruled_out(measures, colder_c),
     )
 
 
 def _points(facts: Facts, day: int, window_d: int) -> list[Point]:
-    voltage = facts.days.get(_VOLTAGE)
+    voltage = facts.days.get(VOLTAGE)
     if voltage is None:
         return []
     part = voltage.upto(day, window_d)
     return [
-        Point(day_starts_at(int(part.day[i])), _VOLTAGE, float(part.low[i]))
+        Point(day_starts_at(int(part.day[i])), VOLTAGE, float(part.low[i]))
         for i in spread_out(0, len(part))
     ]
 
@@ -517,140 +430,6 @@ def _colder(ambient: DaySeries | None, day: int, window_d: int) -> float | None:
     if len(part) < 28:
         return None
     return float(part.mean[:14].mean() - part.mean[-14:].mean())
-
-
-def _ruled_out(measures: Mapping[str, float], colder_c: float | None) -> tuple[Both, ...]:
-    found = []
-    if colder_c is not None and colder_c < _COLD_C:
-        found.append(
-            Both(
-                "Kyla: det är inte mycket kallare omkring hjälpmedlet än i början av perioden.",
-                "Cold: it is not much colder around the device than when the period began.",
-            )
-        )
-    if measures.get("charges_30d_n", 0) >= 4:
-        times = number(measures["charges_30d_n"])
-        found.append(
-            Both(
-                f"Laddaren: batteriet har laddats {times.sv} gånger de senaste 30 dygnen.",
-                f"The charger: the battery was charged {times.en} times in the last 30 days.",
-            )
-        )
-    return tuple(found)
-
-
-def _title(measures: Mapping[str, float], day: int, way: str) -> Both:
-    if "full_v" in measures:
-        return Both("En battericell är troligen död", "A battery cell is probably dead")
-    if measures["best_d"] > 0:
-        until = _until(measures, day)
-        return Both(
-            f"Batteriet räcker troligen {until.sv}", f"The battery will probably last {until.en}"
-        )
-    range_m = measures.get("range_m", math.inf)
-    if range_m < measures.get("usual_needed_m", 0.0):
-        km = quantity(way, measures["usual_daily_m"])
-        return Both(
-            f"Batteriet klarar inte den vanliga dagssträckan, {km.sv}, med marginal",
-            f"The battery cannot manage the usual daily distance, {km.en}, with a margin",
-        )
-    if range_m < measures.get("needed_range_m", 0.0):
-        share = number(100 * range_m / measures["best_range_m"])
-        return Both(
-            f"Batteriet är slitet: räckvidden är {share.sv}\u00a0% av den bästa",
-            f"The battery is worn: its range is {share.en}% of its best",
-        )
-    return Both("Batteriet behöver bytas", "The battery needs to be replaced")
-
-
-def _until(measures: Mapping[str, float], day: int) -> Both:
-    today = date.fromordinal(day)
-    first = today + timedelta(days=measures["earliest_d"])
-    last = today + timedelta(days=measures["latest_d"])
-    if measures["latest_d"] >= _REACH_D:
-        month = months(first, first, today)
-        return Both(f"åtminstone till {month.sv}", f"at least until {month.en}")
-    span = months(first, last, today)
-    return Both(f"till {span.sv}", f"until {span.en}")
-
-
-def _happened(measures: Mapping[str, float], way: str, *, is_chilled: bool) -> Both:
-    told = (_on_cell(measures), _on_range(measures, way), _on_load(measures), _on_deep(measures))
-    parts = [part for part in told if part]
-    if is_chilled:
-        parts.append(
-            Both(
-                "Det har blivit mycket kallare omkring hjälpmedlet; det kan vara en del av skälet.",
-                "It has become much colder around the device, which may be part of the reason.",
-            )
-        )
-    return Both(" ".join(part.sv for part in parts), " ".join(part.en for part in parts))
-
-
-def _on_cell(measures: Mapping[str, float]) -> Both | None:
-    if "full_v" not in measures:
-        return None
-    now, before = (quantity(_VOLTAGE, measures[name]) for name in ("full_v", "full_before_v"))
-    return Both(
-        f"Fulladdat når batteriet nu {now.sv}, mot {before.sv} tidigare: troligen är en cell död.",
-        f"Fully charged the battery now reaches {now.en}, against {before.en} before: "
-        "a cell is probably dead.",
-    )
-
-
-def _on_range(measures: Mapping[str, float], way: str) -> Both | None:
-    if "range_m" not in measures:
-        return None
-    names = ("range_m", "best_range_m", "usual_daily_m", "needed_range_m")
-    now, best, usual, needed = (quantity(way, measures[name]) for name in names)
-    return Both(
-        f"En full laddning räcker nu till {now.sv} körning, mot {best.sv} som bäst. "
-        f"En vanlig dag är det {usual.sv}; gränsen är {needed.sv}.",
-        f"A full charge now lasts for {now.en} of driving, against {best.en} at its best. "
-        f"On a usual day it is {usual.en}; the limit is {needed.en}.",
-    )
-
-
-def _on_load(measures: Mapping[str, float]) -> Both | None:
-    if "load_v" not in measures:
-        return None
-    low = quantity(_VOLTAGE, measures["load_v"])
-    sag = quantity(_VOLTAGE, measures.get("sag_v", 0.0))
-    return Both(
-        f"Spänningen går ner till {low.sv} under körning, {sag.sv} under dygnets högsta.",
-        f"The voltage falls to {low.en} while driving, {sag.en} below the day's highest.",
-    )
-
-
-def _on_deep(measures: Mapping[str, float]) -> Both | None:
-    times = round(measures.get("deep_discharge_n", 0.0))
-    if times < 1:
-        return None
-    said = counted(times, "djupurladdning", "djupurladdningar", "deep discharge")
-    return Both(f"{said.sv} under perioden.", f"{said.en} in the period.")
-
-
-_ACTION: Final = Both(
-    "Mät kapaciteten på båda batterierna och byt dem som ett par. Kontrollera laddaren.",
-    "Measure the capacity of both batteries and replace them as a pair. Check the charger.",
-)
-
-
-def _user(measures: Mapping[str, float], day: int) -> Both:
-    if measures["best_d"] <= 0:
-        return Both(
-            "Batteriet är slitet och räcker kanske inte till din vanliga dag. Ladda varje natt och "
-            "planera för kortare sträckor. Ett ärende är skapat, och en tekniker hör av sig.",
-            "The battery is worn and may not last for your usual day. Charge it every night and "
-            "plan for shorter trips. A ticket has been created, and a technician will contact you.",
-        )
-    until = _until(measures, day)
-    return Both(
-        f"Batteriet börjar bli slitet. Det räcker troligen {until.sv}. Du kan använda hjälpmedlet "
-        "som vanligt. En tekniker hör av sig om ett byte i god tid.",
-        f"The battery is wearing out. It will probably last {until.en}. You can use the device "
-        "as usual. A technician will contact you about a replacement in good time.",
-    )
 
 
 def _build(values: Mapping[str, Any]) -> BatteryEndOfLife:
@@ -679,7 +458,7 @@ KIND: Final = Kind(
         "fleets."
     ),
     parameters=(
-        MetricName("voltage", "The pack's voltage; gives the load limit its unit.", _VOLTAGE),
+        MetricName("voltage", "The pack's voltage; gives the load limit its unit.", VOLTAGE),
         Value("load_limit", "Voltage under load that is the end.", 21.0, of="voltage"),
         Number("worn_share", "Share of its own best range at which it is worn out.", 0.6),
         Number("reserve", "How much of the usual distance it must manage.", 1.2, low=1, high=3),

@@ -189,6 +189,7 @@ class Threshold:
     def _measures(self, group: Sequence[_Stretch]) -> dict[str, float]:
         return {
             f"worst_{self.metric}": self._worst(group),
+            f"limit_{self.metric}": self.limit.value,
             "stretch_count": float(len(group)),
             "sample_count": float(sum(len(stretch.samples) for stretch in group)),
             "longest_s": _longest(group).total_seconds(),

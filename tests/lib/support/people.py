@@ -69,7 +69,7 @@ def claims_of(role: Role | str, tenant: str = TENANT, **said: str | bool | None)
 
 def sign(claims: dict[str, Any], key: Any = KEY, **header: Any) -> str:
     """A token; `header` replaces what it would say, None leaves it out."""
-    plain = {"alg": "EdDSA", "kid": key.kid, "typ": "at+jwt"} | header
+    plain = {"alg": "Ed25519", "kid": key.kid, "typ": "at+jwt"} | header
     return jwt.encode(
         {name: value for name, value in plain.items() if value is not None},
         claims,

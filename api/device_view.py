@@ -1,0 +1,170 @@
+"""All that the page of one device shows, read in one view of the data."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Final
+
+from api.asking import known_device
+from api.charts import Frame
+from api.grounds import finding_out
+from api.lending import current, place_of, tag_of_loans
+from api.meanings import fault_out, ledger_out
+from api.plots import MARKS_AT_MOST, Beside, device_charts, fault_marks, loan_marks
+from api.privacy import latest_split, open_to
+from api.standing import Known, standing
+from api.telling import Say
+from api.timelines import Trouble, timeline, told, troubles
+from api.windows import Moves, Window, moves, window_of
+from fleet.contact import Contact, contact
+from fleet.models import load_models
+from storage import device_reading, lending, reading
+from storage.connection import Connection
+from storage.device_reading import BootRow
+from storage.lending import Loan, Placement
+from storage.reading import DeviceRow, FindingFilter, Span, TicketFilter
+
+FAULT_ROWS: Final = 50
+GAP_ROWS: Final = 20
+TICKET_ROWS: Final = 20
+FINDING_ROWS: Final = 20
+EPISODE_ROWS: Final = 300
+TROUBLE_ROWS: Final = 30
+BOOT_ROWS: Final = 50
+LOOK_BACK: Final = timedelta(days=365 * 5)
+CONTACT_OVER: Final = timedelta(days=14)
+BOOTS_OVER: Final = timedelta(days=30)
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """One device as somebody sees it; what a page and its charts have in common."""
+
+    device: DeviceRow
+    window: Window
+    loans: Sequence[Loan]
+    reported: Sequence[str]
+
+
+def view(conn: Connection, device_id: str, say: Say) -> View:
+    """The device, or a 404 where it does not exist for the caller."""
+    device = known_device(conn, device_id)
+    reported = [row.metric for row in reading.latest_values(conn, device.device_no)]
+    loans = lending.loans(conn, device_id)
+    return View(device, window_of(say.query, say.now), loans, reported)
+
+
+def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
+    """What `device_charts.html` draws."""
+    window, device = seen.window, seen.device
+    span = window.span
+    found = device_reading.episodes(conn, device.device_no, span, EPISODE_ROWS)
+    faults = reading.faults(conn, device.device_no, span, MARKS_AT_MOST)
+    loaned = loan_marks(seen.loans, say)
+    marks = [*fault_marks(open_to(faults, say.caller), say), *loaned]
+    beside = Beside(marks, _limits(conn, device.device_no))
+    frame = Frame(99, "", say.lang, say.now, span)
+    return {
+        "device": device,
+        "window": window,
+        "moves": _named(moves(window, say.now), say, device.id),
+        "picked": say.query.get("metric"),
+        "drawings": device_charts(conn, device, seen.reported, span, beside, say),
+        "timeline": timeline(frame, open_to(found, say.caller), loaned),
+        "has_loan_mark": any(span.low <= mark.at < span.high for mark in loaned),
+    }
+
+
+def _limits(conn: Connection, device_no: int) -> list[Any]:
+    wanted = FindingFilter(device_no=device_no, is_open=True)
+    return [finding_out(row) for row in reading.findings(conn, wanted, FINDING_ROWS)]
+
+
+def _named(found: Moves, say: Say, device_id: str) -> list[tuple[str, str | None]]:
+    """The moves as (word, address); None where one cannot go on."""
+    metric = say.query.get("metric")
+    words = ("earlier", "later", "closer", "wider")
+    return [
+        (word, None if said is None else say.link(f"/devices/{device_id}", metric=metric, **said))
+        for word in words
+        for said in [getattr(found, word)]
+    ]
+
+
+def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
+    """Everything beside the charts."""
+    device = seen.device
+    latest, private_n = latest_split(reading.latest_values(conn, device.device_no), say.caller)
+    stretches = _troubles(conn, device.device_no, say)
+    placements = lending.placements(conn, device.id)
+    tickets = reading.open_tickets(conn, TicketFilter(device_no=device.device_no), TICKET_ROWS)
+    known = Known(device, tickets, stretches, placements)
+    return {
+        "standing": standing(known, say),
+        "latest": latest,
+        "private_n": private_n,
+        "tickets": tickets,
+        "troubles": [(one, told(one, say)) for one in stretches[:TROUBLE_ROWS]],
+        "trouble_rows": TROUBLE_ROWS,
+        "trouble_n": len(stretches),
+        "placements": placements,
+        "place_now": place_of(placements),
+        "loans": list(seen.loans),
+        "loan": current(list(seen.loans)),
+        "tag": tag_of_loans(list(seen.loans)),
+        **_quality(conn, device, placements, say),
+        **_records(conn, seen, say),
+    }
+
+
+def _troubles(conn: Connection, device_no: int, say: Say) -> list[Trouble]:
+    span = Span(say.now - LOOK_BACK, say.now + timedelta(days=2))
+    rows = device_reading.episodes(conn, device_no, span, EPISODE_ROWS)
+    return troubles(open_to(rows, say.caller), say.now)
+
+
+def _quality(
+    conn: Connection, device: DeviceRow, placements: Sequence[Placement], say: Say
+) -> dict[str, Any]:
+    boots = device_reading.boots(conn, device.device_no, say.now - BOOTS_OVER, BOOT_ROWS)
+    return {
+        "contact": _contact(conn, device, placements, say),
+        "boots": boots,
+        "boot_rows": BOOT_ROWS,
+        "worst_skew_ms": _worst_skew(boots),
+    }
+
+
+def _contact(
+    conn: Connection, device: DeviceRow, placements: Sequence[Placement], say: Say
+) -> Contact | None:
+    """None for a model whose silence says nothing, and for one too new to judge."""
+    model = load_models().get(device.model_id)
+    if model is None or model.longest_silence_s is None:
+        return None
+    low = max(say.now - CONTACT_OVER, device.created_at)
+    heard = device_reading.contact_hours(conn, device.device_no, Span(low, say.now))
+    quiet = [(row.from_at, row.until_at) for row in placements if row.place != "in_use"]
+    silence = timedelta(seconds=model.longest_silence_s)
+    return contact(heard, silence, low, say.now, quiet)
+
+
+def _worst_skew(boots: Sequence[BootRow]) -> int | None:
+    known = [boot.skew_ms for boot in boots if boot.skew_ms is not None]
+    return max(known, key=abs, default=None)
+
+
+def _records(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
+    """What came in: the reports themselves, the ledger and its gaps."""
+    device_no, at = seen.device.device_no, seen.window.at
+    high = say.now if at is None else seen.window.span.high
+    span = Span(high - LOOK_BACK, high + timedelta(days=2))
+    faults = open_to(reading.faults(conn, device_no, span, FAULT_ROWS), say.caller)
+    return {
+        "faults": [fault_out(fault) for fault in faults],
+        "fault_rows": FAULT_ROWS,
+        "ledgers": [ledger_out(row) for row in reading.ledgers_of(conn, device_no)],
+        "gaps": device_reading.gaps_of(conn, device_no, GAP_ROWS),
+    }

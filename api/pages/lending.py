@@ -1,0 +1,166 @@
+"""Forms of the device page: lend it, take it back, say where it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Response
+from fastapi.responses import RedirectResponse
+
+from api.access.gate import Errand, InErrand
+from api.asking import DeviceId, known_device_no
+from api.forms import Form, Posted
+from api.lending import (
+    EARLIEST_LOAN,
+    PERSON,
+    UNIT,
+    current,
+    last_end,
+    loans_of,
+    tag_of_loans,
+)
+from api.pages.device import device_shown
+from api.rooms import InRooms, Rooms
+from api.telling import Say, Voice
+from api.windows import instant
+from storage import lending
+from storage.connection import Connection
+from storage.lending import BasicNeed, LendingError, Loan, Place
+
+router = APIRouter(prefix="/devices/{device_id}", include_in_schema=False)
+
+WHY_MAX = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Counter:
+    """Who asks for what about which device, as typed."""
+
+    rooms: Rooms
+    errand: Errand
+    say: Say
+    device_id: str
+    form: Form
+
+
+def _counter(
+    rooms: InRooms, errand: InErrand, say: Voice, device_id: DeviceId, form: Posted
+) -> Counter:
+    return Counter(rooms, errand, say, device_id, form)
+
+
+AtCounter = Annotated[Counter, Depends(_counter)]
+
+
+class RefusedError(ValueError):
+    """What was asked cannot be done; the key of the text that says why, with its values."""
+
+    def __init__(self, key: str, **values: object) -> None:
+        super().__init__(key)
+        self.key = key
+        self.values_of_text = values
+
+
+@router.post("/loans", operation_id="start_loan_page")
+def start_loan_page(at: AtCounter) -> Response:
+    def start(conn: Connection, loans: list[Loan]) -> None:
+        person, unit, when = _person(at.form), _unit(at.form), _when(at)
+        if current(loans) is not None:
+            raise RefusedError("lending.refused.out")
+        ended = last_end(loans)
+        if ended is not None and when < ended:
+            raise RefusedError("lending.refused.earlier", at=at.say.when(ended))
+        lending.start_loan(conn, at.device_id, person, _needs(at.form), when, care_unit=unit)
+
+    return _changed(at, start)
+
+
+@router.post("/loans/end", operation_id="end_loan_page")
+def end_loan_page(at: AtCounter) -> Response:
+    def end(conn: Connection, loans: list[Loan]) -> None:
+        loan, when = current(loans), _when(at)
+        if loan is None:
+            raise RefusedError("lending.refused.in")
+        if when < loan.started_at:
+            raise RefusedError("lending.refused.before_start", at=at.say.when(loan.started_at))
+        lending.end_loan(conn, at.device_id, when)
+
+    return _changed(at, end)
+
+
+@router.post("/placement", operation_id="place_page")
+def place_page(at: AtCounter) -> Response:
+    def move(conn: Connection, _: list[Loan]) -> None:
+        word = at.form.one("place")
+        if word not in list(Place):
+            raise RefusedError("lending.refused.place")
+        why = at.form.one("why")[:WHY_MAX]
+        who = at.errand.caller.name
+        lending.place(conn, at.device_id, Place(word), at.say.now, who, why)
+
+    return _changed(at, move)
+
+
+Change = Callable[[Connection, list[Loan]], None]
+
+
+def _changed(at: Counter, change: Change) -> Response:
+    """Do it and lead back; refused, the page comes again and says why."""
+    try:
+        with at.rooms.change(at.errand) as conn:
+            known_device_no(conn, at.device_id)
+            _do(conn, at, change)
+    except (RefusedError, LendingError) as exc:
+        # The other language, and a reload, are of the page that is read.
+        there = replace(at.say, path=f"/devices/{at.device_id}")
+        return device_shown(at.rooms, at.errand, there, at.device_id, _words(exc, at.say))
+    return RedirectResponse(at.say.link(f"/devices/{at.device_id}") + "#lending", 303)
+
+
+def _do(conn: Connection, at: Counter, change: Change) -> None:
+    """One change, on the loans that were on the page."""
+    lending.hold(conn, at.device_id)
+    loans = loans_of(conn, at.device_id)
+    if at.form.one("tag") != tag_of_loans(loans):
+        raise RefusedError("lending.refused.changed")
+    change(conn, loans)
+
+
+def _words(exc: RefusedError | LendingError, say: Say) -> str:
+    if isinstance(exc, RefusedError):
+        return say.t(exc.key, **exc.values_of_text)
+    return say.t("lending.refused.not_now")
+
+
+def _person(form: Form) -> str:
+    """The pseudonym, which a loan on the page cannot do without."""
+    person = form.one("person")
+    if not PERSON.fullmatch(person):
+        raise RefusedError("lending.refused.person")
+    return person
+
+
+def _unit(form: Form) -> str | None:
+    unit = form.one("care_unit")
+    if unit and not UNIT.fullmatch(unit):
+        raise RefusedError("lending.refused.unit")
+    return unit or None
+
+
+def _needs(form: Form) -> list[BasicNeed]:
+    known = set(map(str, BasicNeed))
+    return [BasicNeed(word) for word in form.all("need") if word in known]
+
+
+def _when(at: Counter) -> datetime:
+    """The Swedish time that was typed; now where nothing was."""
+    typed, now = at.form.one("at"), at.say.now
+    if not typed:
+        return now
+    found = instant(typed, now)
+    if found is None or found < now - EARLIEST_LOAN:
+        raise RefusedError("lending.refused.time")
+    return found

@@ -1,0 +1,100 @@
+"""Pages: messages in quarantine, one of them, and its replay."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from api import cursors
+from api.access.gate import InErrand
+from api.access.policy import shipped_policy
+from api.meanings import quarantined_out
+from api.preview import preview
+from api.problems import ProblemError
+from api.quarantine import QuarantineNo, known_message, replayed
+from api.rooms import InRooms
+from api.telling import Say, Voice, page
+from fleet.wire.reasons import Reason
+from fleet.wire.topics import is_id
+from storage import reading
+from storage.connection import Connection
+from storage.reading import QuarantineFilter, QuarantineRow
+
+router = APIRouter(prefix="/data-health/quarantine", include_in_schema=False)
+
+ROWS: Final = 25
+PAYLOAD_BYTES: Final = 4096
+
+
+@router.get("", operation_id="quarantine_page")
+def quarantine_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    wanted = _wanted(say)
+    before = cursors.decode("quarantine", say.query.get("cursor"), cursors.read_number)
+    with rooms.read(errand) as conn:
+        rows = _found(conn, wanted, before)
+    more = len(rows) > ROWS
+    following = cursors.encode("quarantine", (rows[ROWS - 1].quarantine_no,)) if more else None
+    return page(
+        "quarantine.html",
+        say,
+        rows=[quarantined_out(row) for row in rows[:ROWS]],
+        wanted=wanted,
+        reasons=list(Reason),
+        next_cursor=following,
+        is_first=before is None,
+    )
+
+
+def _wanted(say: Say) -> QuarantineFilter:
+    """The filter in the address; what cannot be used counts as not said."""
+    reason, device = say.query.get("reason"), say.query.get("device", "").strip()
+    return QuarantineFilter(reason if reason in list(Reason) else None, device[:64] or None)
+
+
+def _found(conn: Connection, wanted: QuarantineFilter, before: int | None) -> list[QuarantineRow]:
+    if wanted.device_id is not None and not is_id(wanted.device_id):
+        return []
+    return reading.quarantined(conn, wanted, ROWS + 1, before)
+
+
+@router.get("/{quarantine_no}", operation_id="quarantined_page")
+def quarantined_page(
+    rooms: InRooms, errand: InErrand, say: Voice, quarantine_no: QuarantineNo
+) -> HTMLResponse:
+    with rooms.read(errand) as conn:
+        return _shown(known_message(conn, quarantine_no), say)
+
+
+def _shown(row: QuarantineRow, say: Say, refusal: str | None = None) -> HTMLResponse:
+    return page(
+        "quarantined.html",
+        say,
+        200 if refusal is None else 409,
+        row=quarantined_out(row),
+        payload=preview(row.payload, row.payload_size, PAYLOAD_BYTES),
+        may_replay=_may_replay(say) and row.replayed_as in {None, "refused"},
+        refusal=refusal,
+        is_new=say.query.get("replayed") == "1",
+    )
+
+
+def _may_replay(say: Say) -> bool:
+    return say.caller is not None and shipped_policy()["replay_page"].allows(say.caller.role)
+
+
+@router.post("/{quarantine_no}/replay", operation_id="replay_page")
+def replay_page(
+    rooms: InRooms, errand: InErrand, say: Voice, quarantine_no: QuarantineNo
+) -> Response:
+    """Replay, and show what became of it; refused, the page says why."""
+    address = f"/data-health/quarantine/{quarantine_no}"
+    try:
+        replayed(rooms, errand, quarantine_no)
+    except ProblemError as exc:
+        if exc.status != 409:
+            raise
+        with rooms.read(errand) as conn:
+            return _shown(known_message(conn, quarantine_no), say, refusal="kept")
+    return RedirectResponse(say.link(address, replayed=1), 303)
