@@ -19,6 +19,7 @@ from api.problems import CHANGING, CREATING, READING, ProblemError, not_found
 from api.rooms import InRooms
 from api.schemas import TicketEventOut, TicketEventPage, TicketOut
 from api.tickets import TicketNo, known_ticket
+from api.works import work_of
 from fleet.access.callers import Role
 from fleet.access.duties import actions_of
 from fleet.ticket_actions import (
@@ -37,6 +38,7 @@ from storage import opening, tickets
 from storage.connection import Connection
 from storage.idempotency import Answer
 from storage.opening import AlreadyOpenError, Report
+from storage.reading import TicketRow
 from storage.tickets import TicketChangedError, TicketNotFoundError
 
 router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"])
@@ -82,7 +84,7 @@ class ReportAsked(_Told):
     device: str = Field(max_length=200, examples=["fk-20417"])
     order_kind: OrderKind = Field(examples=["AU"])
     title: str = Field(
-        min_length=1, max_length=_TITLE_MAX, pattern=r"^[^\x00-\x1f]*\S[^\x00-\x1f]*$"
+        min_length=1, max_length=_TITLE_MAX, pattern=r"^[^\x00-\x1f]*[^\s\x00-\x1f][^\x00-\x1f]*$"
     )
     text: str = Field("", max_length=WHY_MAX, pattern=_NO_NUL)
     component: Component = Component.UNKNOWN
@@ -129,9 +131,7 @@ def act_on_ticket(  # noqa: PLR0913, PLR0917 - what a route is given, it is give
     now = datetime.now(UTC)
     key = key_of(errand, idempotency_key, str(ticket_no), asked)
     with rooms.change(errand) as conn:
-        answer = once(
-            conn, key, now, lambda: _acted(conn, errand, ticket_no, asked, if_match, now)
-        )
+        answer = once(conn, key, now, lambda: _acted(conn, errand, ticket_no, asked, if_match, now))
     return _answered(answer)
 
 
@@ -160,38 +160,32 @@ def _acted(  # noqa: PLR0913, PLR0917 - who does what to which version of what, 
 ) -> Answer:
     before = known_ticket(conn, ticket_no)
     check_version(if_match, before.version)
-    change_known(conn, ticket_no, asked.request(errand.caller.name), now, before.version)
+    change_known(conn, before, asked.request(errand.caller.name), now)
     return Answer(200, _told(conn, ticket_no, now))
 
 
-def change_known(
-    conn: Connection, ticket_no: int, request: Request, now: datetime, seen: int
-) -> None:
-    """Do one action, with refusals as problems.
+def change_known(conn: Connection, before: TicketRow, request: Request, now: datetime) -> None:
+    """Do one action to a ticket as it was read, with refusals as problems.
 
     Raises:
         ProblemError: 404, 409 not in this state, 412 somebody was first, 422 not told enough.
     """
     try:
-        tickets.change(conn, ticket_no, request, now, seen)
+        tickets.change(conn, before.ticket_no, request, now, before.version)
     except TicketNotFoundError as exc:
         raise not_found("ticket with that number") from exc
     except TicketChangedError as exc:
         raise changed_since(str(exc)) from exc
     except ActionRefusedError as exc:
-        raise _refused(conn, ticket_no, request.action, exc) from exc
+        raise _refused(request.action in offered(work_of(before)), exc) from exc
 
 
-def _refused(
-    conn: Connection, ticket_no: int, action: Action, exc: ActionRefusedError
-) -> ProblemError:
-    found = tickets.find(conn, ticket_no)
-    is_open = found is not None and action in offered(found.work)
+def _refused(is_offered: bool, exc: ActionRefusedError) -> ProblemError:
     return ProblemError(
-        422 if is_open else 409,
+        422 if is_offered else 409,
         "action-refused",
         str(exc),
-        "Give what the message asks for." if is_open else "Choose an action that the ticket has.",
+        "Give what the message asks for." if is_offered else "Choose an action the ticket has.",
     )
 
 

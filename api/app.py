@@ -19,21 +19,26 @@ from api import (
     catalogue,
     devices,
     episodes,
+    fhir,
     findings,
     gaps,
     ingest,
     ledger,
     loans,
+    overview,
     pages,
+    stream,
     tickets,
+    users,
     vitals,
 )
 from api.access import signin
 from api.access.gate import check_policy, gate
+from api.limits import in_turn
+from api.openapi import document_with
 from api.problems import (
     MEDIA_TYPE,
     FieldProblem,
-    Problem,
     ProblemError,
     database_down,
     invalid_fields,
@@ -66,10 +71,12 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
         lifespan=_lifespan(rooms),
-        dependencies=[Depends(gate)],
+        dependencies=[Depends(gate), Depends(in_turn)],
     )
     app.state.rooms = rooms
-    for part in (episodes, gaps, loans, catalogue):
+    for part in (stream, users, fhir):
+        app.include_router(part.router)
+    for part in (episodes, gaps, loans, catalogue, overview):
         app.include_router(part.router)
     for part in (devices, tickets, actions, findings, ledger, ingest, vitals, signin, pages):
         app.include_router(part.router)
@@ -77,7 +84,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         Shield, answer=answer, meters=rooms.meters, public_url=settings.access.public_url
     )
     _handle_errors(app)
-    _document_problems(app)
+    document_with(app, settings.access)
     check_policy(app.routes)
     return app
 
@@ -139,19 +146,3 @@ def _from_http(exc: HTTPException) -> ProblemError:
     if exc.status_code < 500:
         return ProblemError(exc.status_code, "bad-request", str(exc.detail), "Correct the request.")
     return unexpected()
-
-
-def _document_problems(app: FastAPI) -> None:
-    """Add the problem schema, which routes refer to, to the OpenAPI document."""
-    plain = app.openapi
-
-    def documented() -> dict[str, Any]:
-        document = plain()
-        schemas = document["components"]["schemas"]
-        if "Problem" not in schemas:
-            schema = Problem.model_json_schema(ref_template="#/components/schemas/{model}")
-            schemas.update(schema.pop("$defs"))
-            schemas["Problem"] = schema
-        return document
-
-    app.openapi = documented  # type: ignore[method-assign]  # FastAPI's documented way

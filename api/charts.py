@@ -328,7 +328,11 @@ def _loan(frame: Frame, mark: Mark) -> Markup:
     return Markup(
         '<g class="mark loan"><title>{}</title><path class="stem" d="M{:.1f} {}V{}"/>'
         '<path class="sign" d="M{:.1f} {}h11l-3 4 3 4h-11z"/></g>'
-    ).format(f"{when(mark.at, frame.lang, frame.now)} · {mark.label}", x, TOP - 10, BASE, x, TOP - 10)
+    ).format(_said(frame, mark), x, TOP - 10, BASE, x, TOP - 10)
+
+
+def _said(frame: Frame, mark: Mark) -> str:
+    return f"{when(mark.at, frame.lang, frame.now)} · {mark.label}"
 
 
 _RANKS: Final = ("info", "minor", "major", "critical")
@@ -337,7 +341,7 @@ _RANKS: Final = ("info", "minor", "major", "critical")
 def _mark(frame: Frame, near: Sequence[Mark]) -> Markup:
     happened = [mark for mark in near if mark.kind != "cleared"]
     worst = max(happened or near, key=lambda mark: _RANKS.index(mark.severity))
-    lines = [f"{when(mark.at, frame.lang, frame.now)} · {mark.label}" for mark in near[:MAX_NAMED]]
+    lines = [_said(frame, mark) for mark in near[:MAX_NAMED]]
     if len(near) > MAX_NAMED:
         lines.append(text("chart.more", frame.lang, n=number(len(near) - MAX_NAMED, frame.lang)))
     x = frame.x(worst.at)

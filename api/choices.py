@@ -43,7 +43,7 @@ class Choice:
     @property
     def is_plain(self) -> bool:
         """True if one click says it all."""
-        return not self.needs and self.action not in {Action.SOLVE}
+        return not self.needs and self.action is not Action.SOLVE
 
 
 @dataclass(frozen=True, slots=True)

@@ -41,7 +41,9 @@ router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=READING
 
 
 @router.get("", operation_id="list_devices")
-def list_devices(rooms: InRooms, errand: InErrand, asked: Annotated[DevicesAsked, Query()]) -> DevicePage:
+def list_devices(
+    rooms: InRooms, errand: InErrand, asked: Annotated[DevicesAsked, Query()]
+) -> DevicePage:
     """Devices by id."""
     after = cursors.decode("devices", asked.cursor, cursors.read_text) or ""
     limit = asked.limit

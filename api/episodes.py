@@ -10,7 +10,16 @@ from pydantic import Field, model_validator
 
 from api import cursors
 from api.access.gate import InErrand
-from api.asking import EARLIEST, DeviceId, FaultsAsked, _Asked, _Cursor, _Limit, known_device_no, span_of
+from api.asking import (
+    EARLIEST,
+    DeviceId,
+    FaultsAsked,
+    _Asked,
+    _Cursor,
+    _Limit,
+    known_device_no,
+    span_of,
+)
 from api.meanings import episode_out, meaning
 from api.privacy import open_to
 from api.problems import READING
@@ -64,9 +73,7 @@ def list_episodes(
     """Stretches of faults on all devices, newest first; of one code with `system` and `code`."""
     after = cursors.decode("episodes", asked.cursor, read_key)
     with rooms.read(errand) as conn:
-        rows = device_reading.fleet_episodes(
-            conn, asked.limit + 1, asked.system, asked.code, after
-        )
+        rows = device_reading.fleet_episodes(conn, asked.limit + 1, asked.system, asked.code, after)
     shown = open_to(rows[: asked.limit], errand.caller)
     following = _following(rows, asked.limit)
     return FleetEpisodePage(items=[_fleet_out(row) for row in shown], next_cursor=following)

@@ -38,9 +38,7 @@ def list_device_gaps(
 
 
 @router.get("/gaps", operation_id="list_gaps")
-def list_gaps(
-    rooms: InRooms, errand: InErrand, asked: Annotated[GapsAsked, Query()]
-) -> GapPage:
+def list_gaps(rooms: InRooms, errand: InErrand, asked: Annotated[GapsAsked, Query()]) -> GapPage:
     """What is missing now, on all devices, the oldest first."""
     after = cursors.decode("open-gaps", asked.cursor, read_key)
     with rooms.read(errand) as conn:

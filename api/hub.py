@@ -34,7 +34,7 @@ CHANGES_MAX: Final = 500
 """Changes told one by one; of more at once a reader is better off reading the list anew."""
 COLLECT_S: Final = 0.25
 _AGAIN_AFTER_S: Final = 2.0
-_START_WITHIN_S: Final = 5.0
+_START_WITHIN_S: Final = 2.0
 READY: Final = "ready"
 
 

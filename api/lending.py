@@ -1,4 +1,4 @@
-"""Loans and places as answers: what may be said of them, and which version they are. Pure but reads.
+"""Loans and places as answers: what may be said of them, and which version they are.
 
 A loan has no version of its own: the tag of a device's loans is made of all that they say, so it
 changes with each of them.

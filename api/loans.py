@@ -85,9 +85,7 @@ class PlacementAsked(_Told):
     )
 
 
-@router.get(
-    "/loans", operation_id="list_loans", response_model=LendingOut, responses=READING
-)
+@router.get("/loans", operation_id="list_loans", response_model=LendingOut, responses=READING)
 def list_loans(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> Response:
     """The loans of a device, newest first, without the persons. The ETag is for changes."""
     with rooms.read(errand) as conn:
@@ -102,7 +100,7 @@ def list_loans(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> Respons
     response_model=LendingOut,
     responses=CREATING,
 )
-def start_loan(  # noqa: PLR0913, PLR0917 - what a route is given, it is given by name
+def start_loan(
     rooms: InRooms,
     errand: InErrand,
     device_id: DeviceId,
@@ -124,9 +122,7 @@ def start_loan(  # noqa: PLR0913, PLR0917 - what a route is given, it is given b
     return _answered(answer, device_id)
 
 
-@router.post(
-    "/loans/end", operation_id="end_loan", response_model=LendingOut, responses=CHANGING
-)
+@router.post("/loans/end", operation_id="end_loan", response_model=LendingOut, responses=CHANGING)
 def end_loan(
     rooms: InRooms,
     errand: InErrand,

@@ -23,6 +23,8 @@ PLACES: Final[Sequence[Place]] = (
     Place("/", "app.tickets", "queue_page"),
     Place("/devices", "app.devices", "devices_page"),
     Place("/find", "find.nav", "find_page"),
+    Place("/fleet", "fleet.nav", "fleet_page"),
+    Place("/rules", "rules.nav", "rules_page"),
     Place("/data-health", "app.health", "health_page"),
 )
 

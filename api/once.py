@@ -31,7 +31,7 @@ IdempotencyKey = Annotated[
 def request_hash(operation: str, target: str, body: BaseModel) -> bytes:
     """What makes two requests the same: what is done, to what, and what it is told."""
     told = body.model_dump_json()
-    return sha256("\n".join((operation, target, told)).encode()).digest()
+    return sha256(f"{operation}\n{target}\n{told}".encode()).digest()
 
 
 def once(conn: Connection, key: Key | None, now: datetime, do: Callable[[], Answer]) -> Answer:

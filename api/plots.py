@@ -89,7 +89,7 @@ class Beside:
         return next((limit for limit in limits if limit is not None), None)
 
 
-def device_charts(
+def device_charts(  # noqa: PLR0913, PLR0917 - what of which device, when, beside what, to whom
     conn: Connection,
     device: DeviceRow,
     reported: Sequence[str],

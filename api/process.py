@@ -10,6 +10,7 @@ from typing import Final
 
 import structlog
 import uvicorn
+from fastapi import FastAPI
 
 from api.app import create_app
 from api.settings import ApiRefusedError, ApiSettings
@@ -37,7 +38,8 @@ def run(
     """
     with _bound(settings) as listener:
         url = _url_of(listener)
-        server = _Server(_config(settings), stop, lambda: _say_ready(url, on_ready))
+        app = create_app(settings)
+        server = _Server(_config(settings, app), stop, lambda: _say_ready(url, on_ready))
         server.run(sockets=[listener])
     log.info("api_stopped", url=url)
 
@@ -67,13 +69,17 @@ class _Server(uvicorn.Server):
         if self.started:
             self._on_started()
 
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self.config.app.state.rooms.streams.close()  # type: ignore[union-attr]  # our own app
+        await super().shutdown(sockets)
+
     async def on_tick(self, counter: int) -> bool:
         return self._stop.is_set() or await super().on_tick(counter)
 
 
-def _config(settings: ApiSettings) -> uvicorn.Config:
+def _config(settings: ApiSettings, app: FastAPI) -> uvicorn.Config:
     return uvicorn.Config(
-        create_app(settings),
+        app,
         lifespan="on",
         log_config=None,
         access_log=False,

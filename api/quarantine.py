@@ -17,8 +17,8 @@ from fleet.replays import ReplayRefusedError
 from fleet.wire.reasons import Reason
 from storage import reading
 from storage.connection import Connection
-from storage.replays import NotInQuarantineError, Replayed, replay
 from storage.reading import QuarantineRow
+from storage.replays import NotInQuarantineError, Replayed, replay
 
 router = APIRouter(prefix="/api/v1/quarantine", tags=["data health"])
 
@@ -39,7 +39,9 @@ class ReplayOut(Out):
 
 
 @router.get("/{quarantine_no}", operation_id="get_quarantined", responses=READING)
-def get_quarantined(rooms: InRooms, errand: InErrand, quarantine_no: QuarantineNo) -> QuarantinedOut:
+def get_quarantined(
+    rooms: InRooms, errand: InErrand, quarantine_no: QuarantineNo
+) -> QuarantinedOut:
     """One refused message, with the beginning of its payload."""
     with rooms.read(errand) as conn:
         return quarantined_out(known_message(conn, quarantine_no))

@@ -62,9 +62,7 @@ def _wanted(conn: Connection, asked: TicketsAsked, name: str) -> Wanted:
     )
 
 
-def _open(
-    conn: Connection, asked: TicketsAsked, wanted: Wanted, asker: Asker
-) -> Sequence[OpenKey]:
+def _open(conn: Connection, asked: TicketsAsked, wanted: Wanted, asker: Asker) -> Sequence[OpenKey]:
     after = cursors.decode(asked.sort, asked.cursor, _open_key)
     limit, by_due = asked.limit + 1, asked.sort == "due"
     return queue.open_tickets(conn, wanted, limit, asker.now, by_due=by_due, after=after)

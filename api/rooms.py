@@ -12,6 +12,8 @@ from fastapi import Depends, Request
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from api.access.callers import Access
+from api.hub import Hub
+from api.limits import Guard
 from api.settings import ApiSettings
 from storage.audit import AuditWriter, append
 from storage.connection import Connection, DatabaseDownError
@@ -30,7 +32,9 @@ class IntakePool:
     def __init__(self, url: str, size: int, wait_s: float) -> None:
         self._wait_s = wait_s
         self._free: queue.LifoQueue[Intake] = queue.LifoQueue()
-        self._all = [Intake(url, f"http-{number}", role=_INTAKE_ROLE) for number in range(1, size + 1)]
+        self._all = [
+            Intake(url, f"http-{number}", role=_INTAKE_ROLE) for number in range(1, size + 1)
+        ]
         for intake in self._all:
             self._free.put(intake)
 
@@ -92,6 +96,8 @@ class Rooms:
         self.access: Final = Access(settings.access, self.pool)
         self.log: Final = AuditWriter(settings.database_url)
         self.meters: Final = Meters()
+        self.guard: Final = Guard(settings.limits, settings.access)
+        self.streams: Final = Hub(settings.database_url, self.pool, settings.limits)
 
     @contextmanager
     def running(self) -> Iterator[None]:
@@ -100,6 +106,7 @@ class Rooms:
             stack.callback(self.pool.close)
             stack.callback(self.access.close)
             stack.callback(self.log.close)
+            stack.callback(self.streams.close)
             self.pool.open()
             yield
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from api.access.settings import AccessSettings, is_loopback
+from api.limits import Limits
 
 __all__ = ["AccessSettings", "ApiRefusedError", "ApiSettings", "is_loopback"]
 
@@ -24,6 +25,7 @@ class ApiSettings:
         pool_size: connections that serve requests.
         intake_pool_size: connections that store what arrives over HTTP.
         database_wait_s: how long a request waits for a connection before it gets 503.
+        limits: how much one caller may ask for.
     """
 
     database_url: str
@@ -36,6 +38,7 @@ class ApiSettings:
     max_body_bytes: int = 1024 * 1024
     max_connections: int = 200
     shutdown_grace_s: int = 5
+    limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:
         """Refuse an address that others could reach."""

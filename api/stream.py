@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
+import structlog
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
 from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
+from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
 from api.access.callers import Access
@@ -23,6 +24,7 @@ from api.schemas import Instant, Severity, TicketState
 from storage.connection import DatabaseDownError
 from storage.stream import horizon, tickets_since
 
+log = structlog.get_logger(__name__)
 router = APIRouter(prefix="/api/v1", tags=["stream"])
 
 HEARTBEAT_S: Final = 15.0
@@ -96,6 +98,8 @@ class _Stream(EventSourceResponse):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         try:
             await super().__call__(scope, receive, send)
+        except SendTimeoutError:
+            log.info("stream_reader_stuck")
         finally:
             self._leave()
 
@@ -107,7 +111,7 @@ def _still_signed_in(access: Access, request: Request, errand: Errand) -> Callab
         try:
             caller = access.caller(request, is_use=False)
         except (ProblemError, DatabaseDownError) as exc:
-            return isinstance(exc, DatabaseDownError) or exc.status == 503  # noqa: PLR2004
+            return isinstance(exc, DatabaseDownError) or exc.status == 503
         return caller == errand.caller
 
     return ask

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Protocol
 from urllib.parse import urlencode
 
@@ -130,6 +130,14 @@ class Say:
 
     def n(self, value: float) -> str:
         return typography.number(value, self.lang)
+
+    def day(self, day: date) -> str:
+        """`21 nov`, with the year where it is not this one."""
+        return typography.day(day, self.lang, self.now)
+
+    def month(self, day: date) -> str:
+        """`November 2026`."""
+        return self.cap(typography.month(day, self.lang))
 
     def quantity(self, value: float, metric: str) -> str:
         return typography.quantity(value, metric, self.lang)

@@ -161,16 +161,16 @@ def _lane(frame: Frame, place: int, fault: FaultCode, rows: Sequence[EpisodeRow]
     return Markup(
         '<g class="lane {}"><text class="name" x="{}" y="{}">{}</text>'
         '<path class="grid" d="M{} {}H{}"/>{}</g>'
-    ).format(fault.severity.value, LEFT, top + 11, label, LEFT, top + 20, RIGHT, bars)
+    ).format(fault.severity.value, LEFT, top + 9, label, LEFT, top + 20, RIGHT, bars)
 
 
 def _bar(frame: Frame, fault: FaultCode, row: EpisodeRow, y: float) -> Markup:
     left = max(LEFT, frame.x(max(row.started_at, frame.span.low)))
     right = min(RIGHT, frame.x(min(row.ended_at or frame.now, frame.span.high)))
     end = "" if row.ended_at is not None else " lasts"
-    return Markup('<rect class="bar{}" x="{:.1f}" y="{}" width="{:.1f}" height="10"><title>{}</title></rect>').format(
-        end, min(left, RIGHT - 3), y, max(3, right - left), _bar_words(frame, fault, row)
-    )
+    return Markup(
+        '<rect class="bar{}" x="{:.1f}" y="{}" width="{:.1f}" height="10"><title>{}</title></rect>'
+    ).format(end, min(left, RIGHT - 3), y, max(3, right - left), _bar_words(frame, fault, row))
 
 
 def _bar_words(frame: Frame, fault: FaultCode, row: EpisodeRow) -> str:

@@ -85,7 +85,7 @@ def instant(text: str | None, now: datetime, *, is_end: bool = False) -> datetim
         return None
     if is_end:
         at = min(at, now)
-    return at if EARLIEST <= at and (at < now or is_end) else None
+    return at if at >= EARLIEST and (at < now or is_end) else None
 
 
 def nearest(span: Span) -> str:

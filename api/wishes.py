@@ -13,6 +13,7 @@ from fleet.ticket_actions import (
     MACHINE_NAMES,
     MINUTES_MAX,
     NAME_MAX,
+    PEOPLES_REASONS,
     WHY_MAX,
     Action,
     ActionRefusedError,
@@ -48,12 +49,18 @@ class Wish:
             who=who,
             why=self.typed["why"],
             assignee=self.typed["assignee"] or None,
-            reason=self.typed["reason"] or None,
+            reason=self._reason,
             outcome=_word(Outcome, self.typed["outcome"]),
             part=self.typed["part"] or None,
             minutes=int(minutes) if _is_minutes(minutes) and minutes else None,
             new_kind=_word(OrderKind, self.typed["new_kind"]),
         )
+
+    @property
+    def _reason(self) -> str | None:
+        """Which reasons a ticket may wait for is its agreement's to say."""
+        reason = self.typed["reason"] or None
+        return None if self.action is Action.VOID and reason not in PEOPLES_REASONS else reason
 
 
 def wish_of(form: Form) -> Wish:

@@ -310,7 +310,9 @@ class _Hits:
         self.cause_of[ticket.id] = best
         self.of_cause.setdefault(best.id, []).append(ticket)
         # A group's ticket shows its singles to a person, a reopened one shows the repeat.
-        self._also |= {c.id for c in fitting if ticket.device is None or c.repeat_of == best.id}
+        is_group = ticket.device is None
+        shown = (c for c in fitting if (is_group and c.device) or c.repeat_of == best.id)
+        self._also |= {cause.id for cause in shown}
 
     def _rank(self, cause: Cause, ticket: ScoredTicket) -> tuple[bool, float, bool, bool, datetime]:
         other_size = (cause.device is None) != (ticket.device is None)

@@ -52,13 +52,15 @@ PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim"})
 @cache
 def whole_app() -> typer.Typer:
     """All commands, those of people's work among them."""
-    from fjarrkoll.commands import audit, lending, rules, sla, ticket  # noqa: PLC0415 - see PROCESSES
+    # see PROCESSES
+    from fjarrkoll.commands import audit, lending, quarantine, rules, sla, ticket  # noqa: PLC0415
 
     app.add_typer(rules.app, name="rules")
     app.add_typer(ticket.app, name="ticket")
     app.add_typer(sla.app, name="sla")
     app.add_typer(lending.loan_app, name="loan")
     app.add_typer(audit.app, name="audit")
+    app.add_typer(quarantine.app, name="quarantine")
     device.add_typer(lending.device_app)
     return app
 
@@ -224,7 +226,7 @@ def api(
     with ExitStack() as stack:
         if demo_issuer:
             access = stack.enter_context(demo_access(settings, demo_tenant, host))
-            log.warning("demo_issuer", address=access.issuer_url, means="no passwords")
+            log.warning("demo_issuer", issuer=access.issuer_url, means="no passwords")
         else:
             access = configured_access(settings)
         api_settings = ApiSettings(database_url, access, host=host, port=port)

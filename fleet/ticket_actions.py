@@ -383,9 +383,7 @@ def _check_words(request: Request) -> None:
         raise ActionRefusedError(f"{request.minutes} minutes: use 0 to {MINUTES_MAX}")
 
 
-PEOPLES_REASONS: Final = tuple(
-    str(reason) for reason in VoidReason if reason not in SYSTEM_REASONS
-)
+PEOPLES_REASONS: Final = tuple(str(reason) for reason in VoidReason if reason not in SYSTEM_REASONS)
 
 
 def _check_order(work: Work, request: Request) -> None:

@@ -1,6 +1,6 @@
 """What a UDI carrier says, when a scanner or a person gives its text. Pure.
 
-GS1 is read in three spellings: with brackets as it is printed, `(01)07312345678907(21)A17`; as a
+GS1 is read in three spellings: with brackets as it is printed, `(01)07312345678909(21)A17`; as a
 scanner sends it, with the group separator after each element of open length; and as a GS1 Digital
 Link. Source: GS1 General Specifications, sections 3.2 (application identifiers), 5.10 and 7.8.
 """

@@ -85,6 +85,12 @@ def _fields(entry: Entry) -> dict[str, Any]:
     return {**asdict(entry), "at": entry.at.isoformat()}
 
 
+def tenant_of(conn: Connection, kind: str, key: str) -> str | None:
+    """The tenant of the `device` with an id, or of the `ticket` with a number."""
+    row = conn.execute(_SQL["tenant_of"], {"kind": kind, "key": key}).fetchone()
+    return None if row is None else str(row[0])
+
+
 @dataclass(frozen=True, slots=True)
 class AuditFilter:
     """Which entries of a tenant; None lets everything through. The times are half-open."""

@@ -39,6 +39,7 @@ class OwnLoan:
 
     loan_no: int
     device_no: int
+    device_id: str
     started_at: datetime
 
 

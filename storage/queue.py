@@ -50,7 +50,7 @@ class EndedKey(NamedTuple):
     ticket_no: int
 
 
-def open_tickets(
+def open_tickets(  # noqa: PLR0913 - which, how many, when, in which order and from where on
     conn: Connection,
     wanted: Wanted,
     limit: int,

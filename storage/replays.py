@@ -20,8 +20,8 @@ from fleet.wire.topics import TopicError, UpChannel, parse_topic
 from storage.connection import Connection, DataRejectedError
 from storage.intake import SQL as INTAKE_SQL
 from storage.intake import Intake, locked_ledger, write_ledger
-from storage.queries import load_queries
 from storage.quarantine import storable
+from storage.queries import load_queries
 
 _SQL: Final = load_queries("replays.sql")
 
@@ -69,9 +69,7 @@ class _Kept(NamedTuple):
         return Refusal(self.message_n, (self.epoch or "", self.seq or 0) if is_settled else None)
 
 
-def replay(
-    intake: Intake, quarantine_no: int, now: datetime, *, dry_run: bool = False
-) -> Replayed:
+def replay(intake: Intake, quarantine_no: int, now: datetime, *, dry_run: bool = False) -> Replayed:
     """Decide one refused message again.
 
     Raises:

@@ -43,14 +43,19 @@ def open_session(
     conn.execute(_SQL["forget_sessions"], {"before": now - KEPT_FOR, "limit": FORGET_MAX})
 
 
-def find_session(conn: Connection, token: str, now: datetime, idle: timedelta) -> Caller | None:
-    """Whose session it is; None when it has ended, run out, or lain unused for `idle`."""
+def find_session(
+    conn: Connection, token: str, now: datetime, idle: timedelta, *, is_use: bool = True
+) -> Caller | None:
+    """Whose session it is; None when it has ended, run out, or lain unused for `idle`.
+
+    Without `is_use` the session lies as unused as before.
+    """
     at = {"digest": _digest(token), "now": now, "note_before": now - NOTE_EVERY}
     row = conn.execute(_SQL["find_session"], {**at, "idle_since": now - idle}).fetchone()
     if row is None:
         return None
     caller, is_time_to_note = row
-    if is_time_to_note:
+    if is_time_to_note and is_use:
         conn.execute(_SQL["note_use"], at)
     return _caller(caller)
 

@@ -41,10 +41,11 @@ class Access:
     def close(self) -> None:
         self.provider.close()
 
-    def caller(self, request: Request) -> Caller | None:
+    def caller(self, request: Request, *, is_use: bool = True) -> Caller | None:
         """Whoever is asking; None when the request says nothing about it.
 
-        A token that is not accepted is not made good by a cookie.
+        A token that is not accepted is not made good by a cookie. Without `is_use` the question
+        does not keep a session from lying unused.
 
         Raises:
             ProblemError: 401 for a token or session that is not accepted, 403 for a change by
@@ -57,7 +58,7 @@ class Access:
         if token is None:
             return None
         refuse_unknown_origin(request)
-        caller = self.sessions.find(token)
+        caller = self.sessions.find(token, is_use=is_use)
         if caller is None:
             raise session_over()
         return caller

@@ -20,16 +20,19 @@ from starlette.routing import BaseRoute
 
 from api.access.policy import Log, Policy, Rule, check_fits, shipped_policy
 from api.access.refusals import sign_in_needed
+from api.limits import SIGN_INS
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
 from fleet.access.audit import Entry
 from fleet.access.callers import Caller
 from fleet.access.scopes import NoReachError, Scope, scope_of
+from fleet.fhir.ids import named_device
 from storage.audit import AuditUnavailableError
 from storage.connection import DataRejectedError
 
 _WHY_HEADER: Final = "x-reason"
 _WHY_MAX: Final = 500
+FHIR_PREFIX: Final = "/api/v1/fhir/"
 _OBJECT: Final = re.compile(r"(\w+?)_(?:id|no)")
 
 
@@ -44,6 +47,7 @@ class Errand:
     request_id: str
     objects: Mapping[str, str]
     why: str
+    person: str | None = None
 
     def entry(self, at: datetime) -> Entry:
         """The access log's entry of this errand."""
@@ -55,6 +59,7 @@ class Errand:
             kind,
             object_id=key,
             device_id=self.objects.get("device"),
+            person=self.person or self.caller.person,
             why=self.why or None,
             request_id=self.request_id,
         )
@@ -64,22 +69,35 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
     """Let a request through, or not. None: an endpoint that anyone may use.
 
     Raises:
-        ProblemError: 401 nobody signed in, 403 not this role, 503 the access log cannot be written.
+        ProblemError: 401 nobody signed in, 403 not this role, 429 too much at once, 503 the access
+            log cannot be written.
     """
     rule = _rule_of(request, shipped_policy())
     if rule.roles is None:
         request.state.caller = None
+        if rule.operation in SIGN_INS:
+            rooms.guard.check_address(request)
         return None
-    caller = rooms.access.caller(request)
+    caller = _caller_of(request, rooms)
     if caller is None:
         raise sign_in_needed()
     request.state.caller = caller
+    rooms.guard.check_caller(caller)
     if not rule.allows(caller.role):
         raise _not_this_role(caller)
     errand = _errand(request, caller, rule)
     if rule.log is Log.READ:
         _record(rooms, errand)
     return errand
+
+
+def _caller_of(request: Request, rooms: Rooms) -> Caller | None:
+    try:
+        return rooms.access.caller(request)
+    except ProblemError as exc:
+        if exc.status == 401:
+            rooms.guard.check_address(request)
+        raise
 
 
 def _record(rooms: Rooms, errand: Errand) -> None:
@@ -137,8 +155,19 @@ def _errand(request: Request, caller: Caller, rule: Rule) -> Errand:
         for name, value in request.path_params.items()
         if (found := _OBJECT.fullmatch(name))
     }
+    if request.url.path.startswith(FHIR_PREFIX):
+        objects |= _device_named(request)
     why = request.headers.get(_WHY_HEADER, "")[:_WHY_MAX]
     return Errand(caller, scope, rule.operation, rule.log, uuid4().hex, objects, why)
+
+
+def _device_named(request: Request) -> dict[str, str]:
+    """FHIR names a device inside other ids and in references: the log needs to know of it."""
+    own = request.path_params.get("device_id")
+    names = [f"Device/{own}"] if own else [*map(str, request.path_params.values())]
+    names += request.query_params.values()
+    found = named_device(names)
+    return {} if found is None else {"device": found}
 
 
 def _not_this_role(caller: Caller) -> ProblemError:

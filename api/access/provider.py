@@ -12,7 +12,7 @@ from urllib.parse import quote, urlsplit
 
 import httpx
 
-from api.access.keys import FetchedKeys, ProviderDownError
+from api.access.keys import RETRY_EVERY_S, FetchedKeys, ProviderDownError
 from api.access.settings import is_loopback, is_safe_url
 
 TIMEOUT_S: Final = 5.0
@@ -52,6 +52,7 @@ class Provider:
         self._lock = threading.Lock()
         self._metadata: Metadata | None = None
         self._until_s = float("-inf")
+        self._next_s = float("-inf")
         self.keys: Final = FetchedKeys(self._key_set, clock)
 
     def close(self) -> None:
@@ -65,10 +66,19 @@ class Provider:
         """
         with self._lock:
             if self._metadata is None or self._clock() > self._until_s:
-                url = self.issuer_url.rstrip("/") + "/.well-known/openid-configuration"
-                self._metadata = read_metadata(self._document(url), self.issuer_url)
-                self._until_s = self._clock() + METADATA_FRESH_FOR_S
+                self._renew()
+            assert self._metadata is not None, "renewed, or an error was raised"
             return self._metadata
+
+    def _renew(self) -> None:
+        """Ask, unless the last try failed a moment ago: whoever waits here holds up a thread."""
+        if self._clock() < self._next_s:
+            raise ProviderDownError(f"{self.issuer_url} did not answer a moment ago")
+        url = self.issuer_url.rstrip("/") + "/.well-known/openid-configuration"
+        self._next_s = self._clock() + RETRY_EVERY_S
+        self._metadata = read_metadata(self._document(url), self.issuer_url)
+        self._until_s = self._clock() + METADATA_FRESH_FOR_S
+        self._next_s = float("-inf")
 
     def _key_set(self) -> Mapping[str, Any]:
         return self._document(self.metadata().jwks_uri)

@@ -30,10 +30,11 @@ class Sessions:
         token = request.cookies.get(self.cookie)
         return token if token is not None and len(token) == _TOKEN_CHARACTERS else None
 
-    def find(self, token: str) -> Caller | None:
+    def find(self, token: str, *, is_use: bool = True) -> Caller | None:
         """Whose session it is; None when it has ended."""
         with self._pool.outside() as conn:
-            return find_session(conn, token, datetime.now(UTC), self._settings.idle_for)
+            now, idle = datetime.now(UTC), self._settings.idle_for
+            return find_session(conn, token, now, idle, is_use=is_use)
 
     def open(self, caller: Caller, before: str | None) -> str:
         """Open a session with a token of its own and return that; the one before ends."""

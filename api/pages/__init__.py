@@ -7,11 +7,36 @@ from typing import Final
 from fastapi import APIRouter
 
 from api import statics
-from api.pages import device, devices, find, first_run, health, lending, quarantine, queue, ticket
+from api.pages import (
+    device,
+    devices,
+    find,
+    first_run,
+    fleet,
+    health,
+    lending,
+    quarantine,
+    queue,
+    rules,
+    ticket,
+)
 from api.pages.errors import error_page, is_for_people
 
 __all__ = ["error_page", "is_for_people", "router"]
 
 router: Final = APIRouter()
-for part in (statics, queue, ticket, devices, device, lending, find, first_run, health, quarantine):
+for part in (
+    statics,
+    queue,
+    ticket,
+    devices,
+    device,
+    lending,
+    find,
+    first_run,
+    health,
+    quarantine,
+    rules,
+    fleet,
+):
     router.include_router(part.router)

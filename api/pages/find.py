@@ -34,7 +34,7 @@ class Sought:
 
 @router.get("/find", operation_id="find_page")
 def find_page(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
-    """The field; what it led to; or straight to the device where there is one that bears the mark."""
+    """The field and what it led to; where that is one device, straight to it."""
     typed = say.query.get("q", "").strip()[:LONGEST]
     sought = sought_by(typed)
     found = Marked([], is_exact=False)

@@ -54,25 +54,30 @@ def first_run_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse
     if is_id(asked):
         with rooms.read(errand) as conn:
             progress = progress_of(conn, asked)
+    registered = progress.device.model_id if progress.device else None
     return page(
         "first_run.html",
         say,
         asked=asked,
+        model=registered or _model(say),
         progress=progress,
         refused=[quarantined_out(row) for row in progress.refused],
         models=list(load_models()),
-        **_addresses(asked if progress.is_possible else EXAMPLE, errand.caller.tenant, say),
+        **_addresses(asked if progress.is_possible else EXAMPLE, errand.caller.tenant),
     )
 
 
-def _addresses(device_id: str, tenant: str, say: Say) -> dict[str, Any]:
+def _model(say: Say) -> str:
+    """The model chosen on the page; the first one of the catalogue before that."""
+    chosen = say.query.get("model", "")
+    return chosen if chosen in load_models() else next(iter(load_models())).id
+
+
+def _addresses(device_id: str, tenant: str) -> dict[str, Any]:
     """What the device has to use; the shard follows from its id."""
-    model = say.query.get("model", "")
-    known = load_models().get(model)
     return {
         "device_id": device_id,
         "tenant": tenant,
-        "model": known.id if known else "permobil-m3",
         "topic": f"fk/1/{shard_of(device_id):02x}/{tenant}/{device_id}",
     }
 

@@ -27,4 +27,5 @@ END $$;
 GRANT fjarrkoll_ingest, fjarrkoll_diagnose, fjarrkoll_api TO fjarrkoll_owner;
 GRANT fjarrkoll_ingest TO fjarrkoll_ingest_login;
 GRANT fjarrkoll_diagnose TO fjarrkoll_diagnose_login;
-GRANT fjarrkoll_api TO fjarrkoll_api_login;
+-- Records over HTTP are stored under the ingest role.
+GRANT fjarrkoll_api, fjarrkoll_ingest TO fjarrkoll_api_login;

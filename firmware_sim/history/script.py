@@ -381,7 +381,15 @@ def _draw_noise(script: Script, world: World, rng: np.random.Generator) -> None:
         )
     is_chair = profile.device_class is DeviceClass.POWERED_WHEELCHAIR
     if is_chair and codes.grave and rng.random() < scenario.stale_counters:
-        script.planned.append(_stale(pick(codes.grave, rng), world.season, rng))
+        code = pick(codes.grave, rng)
+        if not _is_counted(script, code):
+            script.planned.append(_stale(code, world.season, rng))
+
+
+def _is_counted(script: Script, code: FaultCode) -> bool:
+    """True if the controller's total of the code grows: it has only one."""
+    counting = (cause for cause in script.planned if cause.kind == "counting")
+    return any(change.code == code for cause in counting for change in cause.changes)
 
 
 def _stale(code: FaultCode, season: Season, rng: np.random.Generator) -> Planned:

@@ -12,6 +12,7 @@ import typer
 
 from fjarrkoll.commands.ticket import DryRun, Who, in_transaction, spoken, word_in
 from fjarrkoll.console import AsJson, fail, show
+from fjarrkoll.operators import logged
 
 if TYPE_CHECKING:
     from storage.connection import Connection
@@ -70,6 +71,9 @@ def _in_transaction(work: Callable[[Connection], Result], *, dry_run: bool) -> R
 def loan_start(
     device: Device,
     person: Annotated[str | None, typer.Option(help="A pseudonym, never a name.")] = None,
+    care_unit: Annotated[
+        str | None, typer.Option(help="The unit that prescribed it, such as its HSA-id.")
+    ] = None,
     need: Needs = None,
     at: At = None,
     dry_run: DryRun = False,
@@ -83,8 +87,12 @@ def loan_start(
 
     needs, when = _needs(need), _instant(at)
     loan = _in_transaction(
-        lambda conn: start_loan(conn, device, person, needs, when), dry_run=dry_run
-    )
+        logged(
+            lambda conn: start_loan(conn, device, person, needs, when, care_unit=care_unit),
+            "loan start", "device", device,
+        ),
+        dry_run=dry_run,
+    )  # fmt: skip
     _show_loan(device, loan, dry_run=dry_run, as_json=as_json)
 
 
@@ -99,7 +107,8 @@ def loan_end(
     from storage.lending import end_loan  # noqa: PLC0415
 
     when = _instant(at)
-    loan = _in_transaction(lambda conn: end_loan(conn, device, when), dry_run=dry_run)
+    work = logged(lambda conn: end_loan(conn, device, when), "loan end", "device", device)
+    loan = _in_transaction(work, dry_run=dry_run)
     _show_loan(device, loan, dry_run=dry_run, as_json=as_json)
 
 
@@ -114,7 +123,8 @@ def loan_needs(
     from storage.lending import change_needs  # noqa: PLC0415
 
     needs = _needs(need)
-    loan = _in_transaction(lambda conn: change_needs(conn, device, needs), dry_run=dry_run)
+    work = logged(lambda conn: change_needs(conn, device, needs), "loan needs", "device", device)
+    loan = _in_transaction(work, dry_run=dry_run)
     _show_loan(device, loan, dry_run=dry_run, as_json=as_json)
 
 
@@ -126,7 +136,8 @@ def loan_list(device: Device, as_json: AsJson = False) -> None:
     """
     from storage.lending import loans  # noqa: PLC0415
 
-    found = _in_transaction(lambda conn: loans(conn, device), dry_run=False)
+    work = logged(lambda conn: loans(conn, device), "loan list", "device", device)
+    found = _in_transaction(work, dry_run=False)
     show(
         {"device": device, "loans": [_loan_fields(loan) for loan in found]},
         as_json=as_json,
@@ -173,9 +184,12 @@ def device_place(
 
     where, when = word_in(lending.Place, place, "place"), _instant(at)
     placement = _in_transaction(
-        lambda conn: lending.place(conn, device, where, when, who, why, is_correction=correct),
+        logged(
+            lambda conn: lending.place(conn, device, where, when, who, why, is_correction=correct),
+            "device place", "device", device, who=who, why=why,
+        ),
         dry_run=dry_run,
-    )
+    )  # fmt: skip
     result = {"device": device, **asdict(placement), "place": str(placement.place)}
     said = f"{device}  {_placed(placement)}{'  (not recorded)' if dry_run else ''}"
     show({**result, "dry_run": dry_run}, as_json=as_json, text=lambda: said)
@@ -212,7 +226,8 @@ def device_describe(
     facts = {fact: _fact(fact, text) for fact, text in given.items() if text is not None}
     if not facts:
         fail("say what to set: --area, --network, --batch or --in-service-on")
-    known = _in_transaction(lambda conn: describe(conn, device, facts), dry_run=dry_run)
+    work = logged(lambda conn: describe(conn, device, facts), "device describe", "device", device)
+    known = _in_transaction(work, dry_run=dry_run)
     result = {str(fact): value for fact, value in known.items()}
     show(
         {"device": device, **result, "dry_run": dry_run},

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from fjarrkoll.console import AsJson, begin, fail, show
+from fjarrkoll.operators import logged
 from fleet.ticket_actions import (
     ACTION_LABELS,
     ORDER_KIND_LABELS,
@@ -211,9 +212,11 @@ def _do(number: int, request: Request, *, dry_run: bool, as_json: bool) -> None:
     from storage.tickets import change  # noqa: PLC0415
 
     now = datetime.now(UTC)
-    done = in_transaction(
-        lambda conn: change(conn, number, request, now), ActionRefusedError, dry_run=dry_run
-    )
+    work = logged(
+        lambda conn: change(conn, number, request, now),
+        f"ticket {request.action}", "ticket", number, who=request.who, why=request.why,
+    )  # fmt: skip
+    done = in_transaction(work, ActionRefusedError, dry_run=dry_run)
     result = {**done._asdict(), "state": str(done.state), "dry_run": dry_run}
     show(result, as_json=as_json, text=lambda: _done(done, dry_run=dry_run))
 

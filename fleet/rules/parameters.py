@@ -7,6 +7,7 @@ that people edit is how 21 minutes become 21 seconds.
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -35,7 +36,7 @@ REQUIRED: Final = _Required()
 
 
 @dataclass(frozen=True, slots=True)
-class Parameter:
+class Parameter(ABC):
     """One parameter. `meaning` is one English sentence for the manual.
 
     `default` REQUIRED: it must be given. None: it may be left out and then does nothing.
@@ -46,17 +47,17 @@ class Parameter:
     default: object = REQUIRED
 
     @property
+    @abstractmethod
     def written(self) -> str:
         """How a value is written, for the manual and for errors."""
-        raise NotImplementedError
 
+    @abstractmethod
     def read(self, value: object, given: Mapping[str, Any]) -> Any:
         """The value for the evaluator. `given` are the parameters read so far.
 
         Raises:
             ParameterError: it cannot be used.
         """
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True)

@@ -160,13 +160,13 @@ $$;
 CREATE FUNCTION override_block(individual text, reason text, length interval) RETURNS text
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE
-    found record;
+    blocked record;
 BEGIN
     IF public.scope_reach() IS DISTINCT FROM 'care_unit' OR public.scope_subject() IS NULL THEN
         RAISE EXCEPTION 'only somebody of a care unit gets past a block'
             USING ERRCODE = 'insufficient_privilege', CONSTRAINT = 'block_override_by_unit';
     END IF;
-    SELECT d.id, d.tenant_no, p.person INTO found
+    SELECT d.id, d.tenant_no, p.person INTO blocked
     FROM device d JOIN loan l USING (device_no) JOIN person_link p USING (loan_no)
     WHERE d.tenant_no = public.scope_tenant() AND d.individual_no = individual
         AND l.ended_at IS NULL AND p.care_unit = public.scope_key()
@@ -176,9 +176,9 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO block_override (tenant_no, person, care_unit, subject, why, from_at, until_at)
-        VALUES (found.tenant_no, found.person, public.scope_key(), public.scope_subject(), reason,
+        VALUES (blocked.tenant_no, blocked.person, public.scope_key(), public.scope_subject(), reason,
             now(), now() + length);
-    RETURN found.id;
+    RETURN blocked.id;
 END $$;
 
 -- The hold that keeps what a device reported at a time; NULL where nothing does.

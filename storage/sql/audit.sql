@@ -45,3 +45,13 @@ ORDER BY id;
 -- name: see_every_row
 -- A check that saw only some rows would say that all is right: with this it fails instead.
 SELECT set_config('row_security', 'off', true);
+
+-- name: tenant_of
+-- Whose device or ticket it is.
+SELECT tenant.id FROM tenant JOIN device USING (tenant_no)
+WHERE %(kind)s::text = 'device' AND device.id = %(key)s::text
+UNION ALL
+SELECT tenant.id FROM tenant JOIN ticket USING (tenant_no)
+WHERE %(kind)s::text = 'ticket' AND ticket.ticket_no
+    = CASE WHEN %(key)s::text ~ '^[0-9]{1,18}$' THEN (%(key)s::text)::bigint END
+LIMIT 1;

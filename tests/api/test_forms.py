@@ -84,7 +84,7 @@ def test_an_outcome_is_one_click(client, by_hand):
             {"action": "solve", "outcome": "real_fault", "minutes": "1_0"},
             "Ange minuter som ett helt tal från 0 till 6 000.",
         ),
-        ({"action": "void", "reason": "hittat på"}, "finns inte"),
+        ({"action": "void", "reason": "hittat på"}, "Välj ett skäl i listan."),
         ({"action": "reorder", "why": "x"}, "Välj en ny ordertyp."),
         ({"action": "reorder", "why": "x", "new_kind": "AU"}, "redan avhjälpande underhåll"),
         ({"action": "resume"}, "Det går inte att välja ”återuppta” för ett ärende som är nytt."),

@@ -446,7 +446,8 @@ def test_a_ticket_text_falls_into_sections():
 
 
 def test_the_style_sheet_has_enough_contrast():
-    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", STATICS["fjarrkoll.css"].body.decode()))
+    sheet = STATICS["fjarrkoll.css"].body.decode()
+    colours = dict(re.findall(r"--([a-z-]+): (#[0-9a-f]{6})", sheet))
     texts = [
         ("ink", "paper"),
         ("ink", "ground"),

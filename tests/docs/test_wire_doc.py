@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from support.people import access_settings
 
 from api.ingest import MAX_RECORDS, messages_of
 from api.settings import ApiSettings
@@ -46,7 +47,7 @@ LIMITS = {
     "quarantine_kept_per_device": quarantine.KEPT_PER_DEVICE,
     "quarantine_kept_in_all": quarantine.KEPT_IN_ALL,
     "http_max_records": MAX_RECORDS,
-    "http_max_body_bytes": ApiSettings("").max_body_bytes,
+    "http_max_body_bytes": ApiSettings("", access_settings()).max_body_bytes,
 }
 
 

@@ -140,6 +140,18 @@ def test_a_counting_fault_only_grows() -> None:
     assert seen
 
 
+def test_a_controller_has_one_total_of_each_code() -> None:
+    scenario = replace(SCENARIOS["faults"], patterns={"counting": 1.0}, stale_counters=1.0)
+    world, plan = plan_history(60, 2, scenario)
+    stale = 0
+    for device in generate(world, plan):
+        growing = {code for c in device.truth if c.kind == "counting" for code in c.codes}
+        old = [code for c in device.truth if c.kind == "noise" for code in c.codes]
+        stale += len(old)
+        assert not growing.intersection(old)
+    assert stale
+
+
 def test_what_follows_from_a_low_battery_comes_within_it_and_has_a_parent() -> None:
     seen = 0
     for device, cause in causes_of("batteries"):
@@ -242,6 +254,40 @@ def test_a_bad_lot_is_a_cause_beside_its_singles() -> None:
     assert all(cause.kind == "lasting" and cause.codes == bad.codes for cause in singles)
     lots = {d.profile.batch for d in devices if d.profile.id in bad.members}
     assert len(lots) == 1
+
+
+def test_a_bad_lot_is_told_by_its_devices_and_not_by_one_that_fails_again() -> None:
+    """Four singles on three devices prove no more than three."""
+    world, devices, causes = stormy()
+    bad = next(cause for cause in causes if cause.kind == "bad_batch" and cause.needs_person)
+    singles = [(d, c) for d in devices for c in d.truth if c.part_of == bad.id]
+    first, one = min(singles, key=lambda item: item[1].detectable_since or bad.since)
+    again = [replace(one, id=f"again-{n}", repeat_of=one.id) for n in range(20)]
+    known = [(d.profile, [*d.truth, *(again if d is first else [])]) for d in devices]
+    anew = next(cause for cause in all_causes(world, known) if cause.id == bad.id)
+    assert anew.detectable_since == bad.detectable_since
+
+
+@pytest.mark.parametrize("habit", ["in_storage", "weekend_users"])
+def test_what_fails_while_it_is_switched_off_shows_when_it_would_have_spoken(habit: str) -> None:
+    """A scooter put away for the winter shows nothing in this season, a weekend's one on Friday."""
+    scenario = replace(HISTORY_SCENARIOS["quiet"], dead_radios=1.0, **{habit: 1.0})
+    world, plan = plan_history(60, 1, scenario)
+    late = 0
+    for device in generate(world, plan):
+        off = [c for c in device.truth if c.kind in ("in_storage", "weekend_user")]
+        for dead in (c for c in device.truth if c.kind == "dead_radio" and off):
+            model = load_models().get(device.profile.model)
+            assert model is not None
+            assert model.longest_silence_s is not None
+            shows_at = dead.since + timedelta(seconds=model.longest_silence_s)
+            if habit == "in_storage" and off[0].since < dead.since:
+                assert dead.detectable_since is None
+                late += 1
+            elif habit == "weekend_users" and dead.detectable_since is not None:
+                assert dead.detectable_since >= shows_at
+                late += dead.detectable_since > shows_at
+    assert late
 
 
 def test_nothing_comes_from_a_device_without_power_and_all_later_from_one_without_radio() -> None:

@@ -161,6 +161,27 @@ def test_a_bad_lot_wants_one_ticket_beside_those_of_its_singles() -> None:
     assert figures(scored([group], lot, one, two)) == (1.0, 1.0, 0)
 
 
+def test_a_supplier_ticket_is_wrong_where_no_group_is_bad() -> None:
+    """It is no second ticket of its single either."""
+    group = ticket(12, device=None, order_kind="supplier", members=frozenset({"wc-1", "wc-2"}))
+    result = scored([ticket(11), group])
+    assert figures(result) == (1.0, 0.5, 0)
+    assert result.false_alarms[0].ticket is group
+
+
+def test_an_incident_is_about_the_group_whose_devices_are_its_own() -> None:
+    """Not about a bad lot of the same part, however long that has been bad."""
+    everybody = frozenset(f"wc-{n}" for n in range(1, 31))
+    shared = {"device": None, "detectable_since": day(11)}
+    lot = cause(**shared, id="lot", kind="bad_batch", since=day(0), until=None,
+                members=frozenset({"wc-1", "wc-2", "wc-3"}))  # fmt: skip
+    storm = cause(**shared, id="storm", kind="storm", since=day(10), members=everybody)
+    incident = ticket(10, device=None, order_kind="support", members=everybody - {"wc-9"})
+    result = scored([incident], lot, storm)
+    assert result.storm_tickets == (1,)
+    assert [miss.cause.id for miss in result.misses] == ["lot"]
+
+
 def test_a_ticket_on_what_needs_nobody_is_a_false_alarm_that_says_why() -> None:
     passing = cause(kind="passing", needs_person=False)
     result = scored([ticket(11)], passing)

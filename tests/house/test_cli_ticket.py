@@ -198,6 +198,25 @@ def test_a_device_is_lent_moved_and_described(run, answer):
     assert answer("device describe chair-1", "--area", "")["area"] is None
 
 
+def test_what_is_done_and_looked_at_stands_in_the_access_log(run, url):
+    run("loan start chair-1 --person p-17 --care-unit VE01 --need eating")
+    run("loan list chair-1")
+    run("device place chair-1 workshop", "--who", "Bo Lind", "--why", "broms", "--dry-run")
+    run("device place chair-1 workshop", "--who", "Bo Lind", "--why", "broms")
+    run("ticket triage 1", "--who", "Anna Ek")
+    with psycopg.connect(url) as conn:
+        rows = conn.execute(
+            "SELECT action, name, role, device_id, person, why FROM audit ORDER BY audit_no"
+        ).fetchall()
+    account = rows[0][1]
+    assert rows == [
+        ("loan start", account, "operator", "chair-1", "p-17", None),
+        ("loan list", account, "operator", "chair-1", "p-17", None),
+        ("device place", "Bo Lind", "operator", "chair-1", "p-17", "broms"),
+        ("ticket triage", "Anna Ek", "operator", "chair-1", None, None),
+    ]
+
+
 def test_the_states_of_the_help_are_those_of_the_table():
     done = RUNNER.invoke(ticket.app, ["list", "--help"], env={"COLUMNS": "300"})
     assert ", ".join(State) in done.output

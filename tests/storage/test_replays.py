@@ -54,7 +54,9 @@ def balanced(admin):
     ):
         assert row[0] == row[1] + row[2] + row[3]
     received, stored, duplicate, refused, _ = totals(admin)
-    by_reason = admin.execute("SELECT coalesce(sum(message_n), 0)::int FROM quarantine_total").fetchone()
+    by_reason = admin.execute(
+        "SELECT coalesce(sum(message_n), 0)::int FROM quarantine_total"
+    ).fetchone()
     assert by_reason == (refused,)
     return received, stored, duplicate, refused
 

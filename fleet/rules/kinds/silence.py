@@ -76,9 +76,11 @@ class Silence:
         return [self._finding(rule, facts, allowance)] if silent > allowance.allowed else []
 
     def allowance(self, contact: Contact, model: timedelta) -> Allowance:
+        """Where no rhythm is known yet, it is taken to be used once a week at least."""
         usual = self._usual(contact)
         least = max(model, self.at_least)
-        wanted = self.factor * (least if usual is None else usual)
+        unknown = min(self.factor * least, max(least, _LEAST_RHYTHM))
+        wanted = unknown if usual is None else self.factor * usual
         return Allowance(max(least, min(wanted, self.at_most)), model, usual)
 
     def _usual(self, contact: Contact) -> timedelta | None:

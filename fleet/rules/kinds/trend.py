@@ -336,12 +336,14 @@ KIND: Final = Kind(
     name="trend",
     purpose=(
         "A robust line through the daily values of a metric is at a limit, or will be within the "
-        "horizon. It must rise (or fall) beyond doubt, and is kept until it is clear of the limit."
+        "horizon. It must rise (or fall) beyond doubt, from where it began to, and is kept until "
+        "it is clear of the limit."
     ),
     source=(
         "Slope: Theil 1950; its interval: Sen 1968, J. Am. Stat. Assoc. 63, widened for days that "
-        "resemble the day before. Slack, release and number of recent days: ours, without a "
-        "source; to be tuned on recorded fleets."
+        "resemble the day before. Line since a knee: least absolute deviations, Bassett and "
+        "Koenker 1978, J. Am. Stat. Assoc. 73, 618-622. Slack, release, odds against a step and "
+        "number of recent days: ours, without a source; to be tuned on recorded fleets."
     ),
     parameters=(
         MetricName("metric", "What is followed.", kind=MetricKind.GAUGE),

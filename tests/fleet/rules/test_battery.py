@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from support.evidence import rule_of
 
 from fleet.rules.facts import (
     DaySeries,
@@ -21,7 +22,7 @@ from fleet.rules.facts import (
     day_of,
     day_starts_at,
 )
-from fleet.rules.findings import Both, Finding
+from fleet.rules.findings import Finding
 from fleet.rules.kinds.battery import KIND
 from fleet.rules.parameters import ParameterError, read_all
 from fleet.rules.rule import Asks, Rule, Window
@@ -33,23 +34,8 @@ DAY_N = 180
 
 
 def a_rule(**when: object) -> Rule:
-    values, problems = read_all(KIND.parameters, when)
-    assert not problems
-    return Rule(
-        id="battery-end-of-life",
-        version=1,
-        kind=KIND.name,
-        title=Both("Batteriet behöver bytas", "The battery needs to be replaced"),
-        why=Both("…", "…"),
-        source="test",
-        source_url=None,
-        device_classes=frozenset({DeviceClass.POWERED_WHEELCHAIR}),
-        models=frozenset(),
-        care=False,
-        max_day_share=1.0,
-        asks=Asks(component=Component.BATTERY, order=OrderKind.PREVENTIVE),
-        condition=KIND.build(values),
-    )
+    asks = Asks(component=Component.BATTERY, order=OrderKind.PREVENTIVE)
+    return rule_of(KIND, asks=asks, **when)
 
 
 RULE = a_rule()
@@ -182,6 +168,7 @@ def test_a_battery_that_dies_at_once_is_seen_within_a_fortnight() -> None:
     (finding,) = evaluate(days)
     assert 90 <= day_of(finding.started_at) - FIRST_DAY <= 104
     assert finding.measures["best_d"] == 0
+    assert finding.measures["limit_battery_voltage_v"] == 21.0, "charts draw it"
     assert finding.said.title.sv.startswith("Batteriet klarar inte den vanliga dagssträckan, ")
 
 

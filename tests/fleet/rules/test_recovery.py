@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.evidence import rule_of
 
 from fleet import tickets
 from fleet.episodes import Episode
@@ -23,10 +24,10 @@ from fleet.rules.facts import (
     day_closes_at,
     day_starts_at,
 )
-from fleet.rules.findings import Both, Finding
+from fleet.rules.findings import Finding
 from fleet.rules.kinds.recovery import KIND, NotHealthyAfter, Outcome, judge_repair
 from fleet.rules.parameters import ParameterError, read_all
-from fleet.rules.rule import Asks, Rule, Window
+from fleet.rules.rule import Window
 from fleet.words import Component, DeviceClass
 
 FIRST = date(2026, 3, 2).toordinal()
@@ -35,9 +36,11 @@ FAULTS = {fault.component: fault for fault in load_catalogue() if fault.system =
 BRAKE, ACTUATOR = FAULTS[Component.LEFT_BRAKE], FAULTS[Component.ACTUATOR]
 
 
+GIVEN = {"metric": "drive_time_s", "at_least": "2 h", "days": 5}
+
+
 def a_condition(**when: object) -> NotHealthyAfter:
-    given_ = {"metric": "drive_time_s", "at_least": "2 h", "days": 5} | when
-    values, problems = read_all(KIND.parameters, given_)
+    values, problems = read_all(KIND.parameters, GIVEN | when)
     assert not problems
     condition = KIND.build(values)
     assert isinstance(condition, NotHealthyAfter)
@@ -45,21 +48,7 @@ def a_condition(**when: object) -> NotHealthyAfter:
 
 
 CONDITION = a_condition()
-RULE = Rule(
-    id="repair-held-wheelchair",
-    version=1,
-    kind=KIND.name,
-    title=Both("Felet är tillbaka", "The fault is back"),
-    why=Both("…", "…"),
-    source="test",
-    source_url=None,
-    device_classes=frozenset(),
-    models=frozenset(),
-    care=False,
-    max_day_share=1.0,
-    asks=Asks(),
-    condition=CONDITION,
-)
+RULE = rule_of(KIND, **GIVEN)
 
 
 def on(day: int, hour: int = 12) -> datetime:

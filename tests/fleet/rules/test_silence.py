@@ -12,14 +12,15 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.evidence import rule_of
 
 from fleet.models import load_models
 from fleet.rules.facts import Contact, DeviceProfile, Facts, Span
-from fleet.rules.findings import Both, Finding, Need
+from fleet.rules.findings import Finding, Need
 from fleet.rules.kinds import silence
 from fleet.rules.kinds.silence import EVERYBODY, KIND, Group, SilentDevice, outages
 from fleet.rules.parameters import ParameterError, read_all
-from fleet.rules.rule import Asks, Rule, Window
+from fleet.rules.rule import Rule, Window
 from fleet.ticket_states import OrderKind
 from fleet.words import DeviceClass
 
@@ -28,23 +29,7 @@ MONDAY = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def a_rule(**when: object) -> Rule:
-    values, problems = read_all(KIND.parameters, {"at_least": "2 d"} | when)
-    assert not problems
-    return Rule(
-        id="silent-wheelchair",
-        version=1,
-        kind=KIND.name,
-        title=Both("Elrullstolen har tystnat", "The wheelchair has fallen silent"),
-        why=Both("…", "…"),
-        source="test",
-        source_url=None,
-        device_classes=frozenset(),
-        models=frozenset(),
-        care=False,
-        max_day_share=1.0,
-        asks=Asks(),
-        condition=KIND.build(values),
-    )
+    return rule_of(KIND, **{"at_least": "2 d"} | when)
 
 
 RULE = a_rule()
@@ -90,6 +75,16 @@ def test_silence_is_judged_by_the_device_s_own_rhythm(
     assert bool(evaluate(facts(hours, silent))) == is_found
 
 
+def test_what_has_no_rhythm_yet_waits_for_a_week_or_for_what_the_rule_explains() -> None:
+    """Not for many times as long as a rule that has holidays in it explains anyway."""
+    patient = a_rule(at_least="16 d", at_most="28 d")
+    assert not evaluate(facts(DAILY[:8], 15 * DAY), patient)
+    assert evaluate(facts(DAILY[:8], 17 * DAY), patient)
+    less_patient = a_rule(at_least="4 d", at_most="28 d")
+    assert not evaluate(facts(DAILY[:8], 6 * DAY), less_patient)
+    assert evaluate(facts(DAILY[:8], 8 * DAY), less_patient)
+
+
 def test_one_holiday_is_remembered() -> None:
     """Who was away for eight days once may be away for eight days again."""
     with_holiday = [hour for hour in DAILY if not 20 <= hour // 24 < 28]
@@ -112,7 +107,7 @@ def test_weekend_users_raise_no_alarm_in_half_a_year() -> None:
 def test_a_finding_says_since_when_and_what_is_usual() -> None:
     (finding,) = evaluate(facts(DAILY, 3 * DAY))
     last_at = MONDAY + DAILY[-1] * HOUR + timedelta(minutes=20)
-    assert (finding.about, finding.cause) == ("contact", "rule:silent-wheelchair")
+    assert (finding.about, finding.cause) == ("contact", f"rule:{RULE.id}")
     assert (finding.started_at, finding.ended_at) == (last_at, None)
     assert finding.known_at == last_at + 2 * DAY
     assert finding.said.title.sv == "Har inte hörts av sedan fre 1 maj 01.20"

@@ -163,6 +163,7 @@ def test_what_the_finding_says():
     assert finding.need is Need.TICKET
     assert finding.said.title.sv == "Titel · lägst 19,4\N{NO-BREAK SPACE}V"
     assert finding.measures["worst_battery_voltage_v"] == 19.4
+    assert finding.measures["limit_battery_voltage_v"] == 21.0
     assert [point.value for point in finding.points] == [20, 19.4, 20]
     happened = finding.said.happened.sv
     assert happened.startswith("Batterispänning under 21,0\N{NO-BREAK SPACE}V")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import replace
 from datetime import date, timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from support.evidence import rule_of
 
 from fleet.rules.facts import (
     DaySeries,
@@ -32,23 +34,8 @@ LEAK = "mask_leak_p95_l_min"
 
 def a_rule(**when: object) -> Rule:
     given = {"metric": LEAK, "above": "24 l/min", "window": "28 d"} | when
-    values, problems = read_all(KIND.parameters, given)
-    assert not problems
-    return Rule(
-        id="apap-leak-rising",
-        version=1,
-        kind=KIND.name,
-        title=Both("Maskläckaget ökar", "Mask leak is rising"),
-        why=Both("…", "…"),
-        source="test",
-        source_url=None,
-        device_classes=frozenset({DeviceClass.APAP}),
-        models=frozenset(),
-        care=False,
-        max_day_share=1.0,
-        asks=Asks(component=Component.MASK_LEAK),
-        condition=KIND.build(values),
-    )
+    rule = rule_of(KIND, asks=Asks(component=Component.MASK_LEAK), **given)
+    return replace(rule, title=Both("Maskläckaget ökar", "Mask leak is rising"))
 
 
 RULE = a_rule()
@@ -106,14 +93,7 @@ def test_what_falls_is_judged_by_a_limit_below() -> None:
 
 
 def _falling() -> Rule:
-    given = {"metric": "battery_voltage_v", "of": "high", "below": "25.3 V"}
-    values, problems = read_all(KIND.parameters, given)
-    assert not problems
-    return Rule(**_fields(RULE) | {"condition": KIND.build(values)})
-
-
-def _fields(rule: Rule) -> dict[str, Any]:
-    return {name: getattr(rule, name) for name in rule.__dataclass_fields__}
+    return rule_of(KIND, metric="battery_voltage_v", of="high", below="25.3 V")
 
 
 def test_a_new_mask_ends_it_and_owes_nothing_to_the_old_one() -> None:
@@ -191,6 +171,18 @@ def test_a_cold_seldom_bends_a_line() -> None:
         parts = ((9, 28, seed), (18, 9, seed + 500), (9, 40, seed + 900))
         found += bool(evaluate(leaks(np.concatenate([nights(0, *part) for part in parts]))))
     assert found <= 3
+
+
+@pytest.mark.parametrize("every", [1, 3], ids=["every night", "every third night"])
+def test_a_mask_that_begins_to_leak_is_found_before_a_fortnight_of_large_leaks(every: int) -> None:
+    days = np.arange(0, 90, every)
+    rise = np.maximum(0.0, days - 60) * 0.9
+    rule = a_rule(window="60 d", min_days=14)
+    found = evaluate(leaks(nights(0, 9, len(days), noise=2) + rise, FIRST + days), rule)
+    large_from = FIRST + 60 + round((24 - 9) / 0.9)
+    assert len(found) == 1
+    assert day_of(found[0].known_at) < large_from + 7
+    assert found[0].measures["slope_per_d"] == pytest.approx(0.9, rel=0.25)
 
 
 @pytest.mark.parametrize(

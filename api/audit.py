@@ -1,0 +1,95 @@
+"""JSON: the access log, for those who check it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query
+from pydantic import AwareDatetime, Field
+
+from api import cursors
+from api.access.gate import InErrand
+from api.asking import _Asked
+from api.problems import READING
+from api.rooms import InRooms
+from api.schemas import Instant, Out
+from fleet.access.audit import Row
+from storage import audit
+from storage.audit import AuditFilter
+
+router = APIRouter(prefix="/api/v1/audit", tags=["audit"], responses=READING)
+
+_NO_NUL: Final = r"^[^\x00]*$"
+
+
+class AuditAsked(_Asked):
+    device: str | None = Field(None, max_length=200, pattern=_NO_NUL, description="A device's id.")
+    subject: str | None = Field(
+        None, max_length=200, pattern=_NO_NUL, description="The id of whoever looked."
+    )
+    loan: int | None = Field(None, ge=1, lt=2**63, description="A loan's number.")
+    from_: AwareDatetime | None = Field(None, alias="from", description="RFC 3339; inclusive.")
+    to: AwareDatetime | None = Field(None, description="RFC 3339; exclusive.")
+    cursor: str | None = Field(None, max_length=400, description="`next_cursor`; opaque.")
+    limit: int = Field(50, ge=1, le=500, description="Rows in one answer.")
+
+
+class EntryOut(Out):
+    """Who did what to what, on whose commission, when and why. `hash` covers the row before."""
+
+    no: int
+    at: Instant
+    subject: str
+    name: str
+    role: str
+    commission: str | None
+    care_unit: str | None
+    action: str = Field(description="The operation_id of what was asked for.")
+    object_kind: str
+    object_id: str | None
+    device_id: str | None
+    loan_no: int | None
+    person: str | None
+    why: str | None
+    request_id: str | None
+    hash: str
+
+
+class EntryPage(Out):
+    items: list[EntryOut]
+    next_cursor: str | None
+
+
+@router.get("", operation_id="list_audit")
+def list_audit(
+    rooms: InRooms, errand: InErrand, asked: Annotated[AuditAsked, Query()]
+) -> EntryPage:
+    """Who saw or changed what, the newest first. Whoever asks is logged too."""
+    before = cursors.decode("audit", asked.cursor, cursors.read_number)
+    wanted = AuditFilter(
+        errand.caller.tenant,
+        device_id=asked.device,
+        loan_no=asked.loan,
+        subject=asked.subject,
+        from_at=_in_years(asked.from_),
+        until_at=_in_years(asked.to),
+    )
+    with rooms.read(errand) as conn:
+        rows = audit.page(conn, wanted, asked.limit + 1, before)
+    shown = rows[: asked.limit]
+    following = cursors.encode("audit", (shown[-1].no,)) if len(rows) > asked.limit else None
+    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+
+
+def _in_years(at: datetime | None) -> datetime | None:
+    """A time that the database can compare with; years before 1 there have no UTC."""
+    return None if at is None or not 1 < at.year < 9999 else at
+
+
+def _entry_out(row: Row) -> EntryOut:
+    fields = {name: getattr(row.entry, name) for name in EntryOut.model_fields if name in _OF_ENTRY}
+    return EntryOut(no=row.no, hash=row.hash.hex(), **fields)
+
+
+_OF_ENTRY: Final = frozenset(EntryOut.model_fields) - {"no", "hash"}

@@ -1,0 +1,254 @@
+"""The fleet as a whole, as JSON and the page tell it: rates by group, batteries, rises."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import cache
+from typing import Annotated, Final, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import Field
+
+from api.access.gate import InErrand
+from api.asking import _Asked
+from api.problems import READING
+from api.rooms import InRooms
+from api.rulebook import ids_of_kind
+from api.schemas import Instant, Out
+from fleet.faults import load_catalogue
+from fleet.models import load_models
+from fleet.rates import Rate, rate
+from fleet.sla.calendar import local_day
+from fleet.words import Component, Severity
+from storage import figures, fleetwide
+from storage.connection import Connection
+from storage.fleetwide import BatteryRow, By, FleetMember, Group, GroupRow, Shown, Watched
+
+router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
+
+GROUPS_MAX: Final = 500
+Days = Literal[30, 90]
+_NO_FAULTS: Final = frozenset({Component.MEASUREMENT, Component.USER_ACTION, Component.SERVICE})
+_UNKNOWN_END_D: Final = 400.0
+
+
+@dataclass(frozen=True, slots=True)
+class FleetGroup:
+    """One group with its names and its rate of fault episodes for each 100 device-days."""
+
+    row: GroupRow
+    name: str
+    rate: Rate
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """A battery that is expected to end between two dates; `latest_on` None: beyond our sight."""
+
+    row: BatteryRow
+    earliest_on: date
+    best_on: date
+    latest_on: date | None
+
+
+@cache
+def quiet_codes() -> tuple[tuple[str, str], ...]:
+    """Codes that say nothing of the device's health: information, and what people do."""
+    return tuple(
+        (fault.system, fault.code)
+        for fault in load_catalogue()
+        if fault.severity is Severity.INFO or fault.component in _NO_FAULTS
+    )
+
+
+def watched(conn: Connection, now: datetime, days: int) -> Watched:
+    rules = ids_of_kind(conn, "battery_end_of_life")
+    return Watched(now - timedelta(days=days), now, quiet_codes(), rules)
+
+
+def fleet_groups(conn: Connection, by: By, seen: Watched) -> list[FleetGroup]:
+    """The groups, those with most fault episodes first."""
+    names = {centre.centre_no: centre.name for centre in figures.centres(conn)}
+    found = [
+        FleetGroup(row, name_of(row, names), rate(row.episode_n, row.device_days))
+        for row in fleetwide.groups(conn, by, seen)
+    ]
+    return sorted(found, key=lambda group: (-group.row.episode_n, group.name))
+
+
+def name_of(row: GroupRow, centres: dict[int, str]) -> str:
+    """What people call a group; empty for devices without a centre."""
+    if row.centre_no is not None:
+        return centres.get(row.centre_no, "")
+    name = model_name(row.model_id or "")
+    return name if row.fw is None else f"{name}, {row.fw or '?'}"
+
+
+def model_name(model_id: str) -> str:
+    model = load_models().get(model_id)
+    return model_id if model is None else f"{model.maker} {model.name}"
+
+
+def batteries(conn: Connection, seen: Watched) -> list[Battery]:
+    """Batteries to replace, the soonest first."""
+    return [battery(row) for row in fleetwide.batteries(conn, seen.battery_rules)]
+
+
+def battery(row: BatteryRow) -> Battery:
+    """Days of a finding as dates. Its last closed day is the one before it was concluded."""
+    day = local_day(row.last_at) - timedelta(days=1)
+    earliest, best, latest = (
+        _UNKNOWN_END_D if days is None else days
+        for days in (row.earliest_d, row.best_d, row.latest_d)
+    )
+    end = None if latest >= _UNKNOWN_END_D else day + timedelta(days=latest)
+    return Battery(row, day + timedelta(days=earliest), day + timedelta(days=best), end)
+
+
+def by_month(found: Sequence[Battery]) -> list[tuple[date, list[Battery]]]:
+    """Batteries by the month in which each is likeliest to end. Pure."""
+    months: dict[date, list[Battery]] = {}
+    for one in found:
+        months.setdefault(one.best_on.replace(day=1), []).append(one)
+    return sorted(months.items())
+
+
+class RateOut(Out):
+    """Fault episodes for each 100 device-days, with the exact 95 % interval (Garwood)."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+
+
+class FleetGroupOut(Out):
+    model_id: str | None
+    fw: str | None
+    centre: str | None
+    device_n: int
+    heard_n: int = Field(description="Devices that have ever reported.")
+    device_days: float = Field(description="Of the devices that have reported.")
+    faulted_n: int
+    episode_n: int
+    rate: RateOut
+    silent_n: int
+    battery_n: int
+
+
+class FleetOut(Out):
+    by: By
+    from_at: Instant
+    to_at: Instant
+    items: list[FleetGroupOut]
+    is_cut: bool
+
+
+class BatteryOut(Out):
+    """`latest_on` None: later than we can see."""
+
+    device_id: str
+    model_id: str
+    finding_no: int
+    ticket_no: int | None
+    earliest_on: date
+    best_on: date
+    latest_on: date | None
+    confidence: float
+
+
+class BatteryList(Out):
+    items: list[BatteryOut]
+
+
+class FleetMemberOut(Out):
+    device_id: str
+    model_id: str
+    fw: str | None
+    episode_n: int
+    finding_no: int | None
+
+
+class FleetMemberList(Out):
+    items: list[FleetMemberOut]
+    is_cut: bool
+
+
+class FleetAsked(_Asked):
+    by: By = "model"
+    days: Days = 30
+
+
+class MembersAsked(_Asked):
+    show: Shown = "faulted"
+    days: Days = 30
+    model: str | None = Field(None, max_length=80, pattern=r"^[^\x00]*$")
+    fw: str | None = Field(None, max_length=80, pattern=r"^[^\x00]*$")
+    centre_no: int | None = Field(None, ge=0, lt=2**31)
+
+    def group(self) -> Group:
+        return Group(self.model, self.fw, self.centre_no)
+
+
+@router.get("", operation_id="get_fleet")
+def get_fleet(
+    rooms: InRooms, errand: InErrand, asked: Annotated[FleetAsked, Query()]
+) -> FleetOut:
+    """How often the fleet faults, by model, firmware or centre; those with most faults first."""
+    now = datetime.now(UTC)
+    with rooms.read(errand) as conn:
+        seen = watched(conn, now, asked.days)
+        found = fleet_groups(conn, asked.by, seen)
+    items = [_group_out(group, asked.by) for group in found[:GROUPS_MAX]]
+    return FleetOut(
+        by=asked.by, from_at=seen.low, to_at=now, items=items, is_cut=len(found) > GROUPS_MAX
+    )
+
+
+def _group_out(group: FleetGroup, by: By) -> FleetGroupOut:
+    names = (
+        "model_id", "fw", "device_n", "heard_n", "device_days", "faulted_n", "episode_n",
+        "silent_n", "battery_n",
+    )  # fmt: skip
+    return FleetGroupOut.model_validate({
+        **{name: getattr(group.row, name) for name in names},
+        "centre": group.name if by == "centre" else None,
+        "rate": RateOut.model_validate(group.rate),
+    })
+
+
+@router.get("/devices", operation_id="list_fleet_devices")
+def list_fleet_devices(
+    rooms: InRooms, errand: InErrand, asked: Annotated[MembersAsked, Query()]
+) -> FleetMemberList:
+    """The devices behind one number, those with most fault episodes first; at most 500."""
+    with rooms.read(errand) as conn:
+        seen = watched(conn, datetime.now(UTC), asked.days)
+        rows = members(conn, seen, asked)
+    shown = rows[: fleetwide.LISTED_MAX]
+    items = [FleetMemberOut.model_validate(row) for row in shown]
+    return FleetMemberList(items=items, is_cut=len(rows) > len(shown))
+
+
+def members(conn: Connection, seen: Watched, asked: MembersAsked) -> list[FleetMember]:
+    """One more than are listed tells that there are more."""
+    return fleetwide.members(conn, seen, asked.group(), asked.show, fleetwide.LISTED_MAX + 1)
+
+
+@router.get("/batteries", operation_id="list_batteries")
+def list_batteries(rooms: InRooms, errand: InErrand) -> BatteryList:
+    """Batteries that are expected to end, the soonest first."""
+    with rooms.read(errand) as conn:
+        found = batteries(conn, watched(conn, datetime.now(UTC), 30))
+    return BatteryList(items=[_battery_out(one) for one in found])
+
+
+def _battery_out(one: Battery) -> BatteryOut:
+    names = ("device_id", "model_id", "finding_no", "ticket_no", "confidence")
+    return BatteryOut.model_validate({
+        **{name: getattr(one.row, name) for name in names},
+        "earliest_on": one.earliest_on,
+        "best_on": one.best_on,
+        "latest_on": one.latest_on,
+    })

@@ -1,0 +1,13 @@
+"""JSON of the installation and the fleet as wholes; each module brings one subject."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from fastapi import APIRouter
+
+from api import agreements, fleet, quarantine, rules
+
+router: Final = APIRouter()
+for part in (quarantine, rules, agreements, fleet):
+    router.include_router(part.router)

@@ -1,0 +1,135 @@
+"""Page: the access log, and spot checks of it."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Path
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from api import cursors
+from api.access.gate import Errand, InErrand
+from api.forms import Posted
+from api.own import what_was_done
+from api.problems import not_found
+from api.rooms import InRooms
+from api.telling import Say, Voice, page
+from fleet.access.audit import Row
+from fleet.privacy import spot_check
+from fleet.rules.facts import SWEDEN
+from storage import audit, privacy
+from storage.audit import AuditFilter
+from storage.connection import Connection
+
+router = APIRouter(include_in_schema=False)
+
+ROWS: Final = 50
+SAMPLE_MAX: Final = 50
+NOTE_MAX: Final = 500
+_CHECKS: Final = ("check_entry_page",)
+_SEED_MAX: Final = 2**31
+_TEXT_MAX: Final = 200
+
+
+@router.get("/access-log", operation_id="access_log_page")
+def access_log_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    wanted = _wanted(errand, say)
+    sample_n = _number(say.query.get("sample"), SAMPLE_MAX)
+    seed = _number(say.query.get("seed"), _SEED_MAX) or secrets.randbelow(_SEED_MAX - 1) + 1
+    with rooms.read(errand) as conn:
+        if sample_n:
+            rows, following = _sample(conn, wanted, sample_n, seed), None
+        else:
+            rows, following = _listed(conn, wanted, say)
+        numbers = [row.no for row in rows]
+        checks = privacy.checked(conn, wanted.tenant, _CHECKS, numbers)
+    return page(
+        "access_log.html",
+        say,
+        rows=[(row, what_was_done(row.entry.action)) for row in rows],
+        checks=checks,
+        sample_n=sample_n,
+        seed=seed,
+        next_cursor=following,
+        asked={key: say.query.get(key, "") for key in ("device", "subject", "from", "to")},
+        is_later="cursor" in say.query,
+        next_seed=secrets.randbelow(_SEED_MAX - 1) + 1,
+    )
+
+
+def _wanted(errand: Errand, say: Say) -> AuditFilter:
+    """What the address asks for. The days are whole days in Sweden, both ends included."""
+    until = _day(say.query.get("to"))
+    return AuditFilter(
+        errand.caller.tenant,
+        device_id=_text(say.query.get("device")),
+        subject=_text(say.query.get("subject")),
+        from_at=_day(say.query.get("from")),
+        until_at=None if until is None else until + timedelta(days=1),
+    )
+
+
+def _text(said: str | None) -> str | None:
+    return (said or "").replace("\0", "").strip()[:_TEXT_MAX] or None
+
+
+def _day(said: str | None) -> datetime | None:
+    """The start of a day; what cannot be one counts as not said."""
+    try:
+        day = date.fromisoformat((said or "").strip())
+    except ValueError:
+        return None
+    if not 2000 <= day.year < 3000:
+        return None
+    return datetime.combine(day, time(), SWEDEN).astimezone(UTC)
+
+
+def _number(said: str | None, most: int) -> int:
+    """A whole number up to `most`; 0 for what is none."""
+    text = said or ""
+    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+
+
+def _listed(conn: Connection, wanted: AuditFilter, say: Say) -> tuple[Sequence[Row], str | None]:
+    before = cursors.decode("audit", say.query.get("cursor"), cursors.read_number)
+    rows = audit.page(conn, wanted, ROWS + 1, before)
+    shown = rows[:ROWS]
+    more = len(rows) > ROWS
+    return shown, cursors.encode("audit", (shown[-1].no,)) if more else None
+
+
+def _sample(conn: Connection, wanted: AuditFilter, count: int, seed: int) -> list[Row]:
+    """Entries drawn at random from the time asked for; the same seed draws the same."""
+    span = privacy.log_range(conn, wanted.tenant, wanted.from_at, wanted.until_at)
+    if span is None:
+        return []
+    found = []
+    for number in spot_check(*span, count, seed):
+        found += audit.page(conn, replace(wanted, device_id=None, subject=None), 1, number + 1)
+    return found
+
+
+@router.post("/access-log/{entry_no}/check", operation_id="check_entry_page")
+def check_entry_page(
+    rooms: InRooms,
+    errand: InErrand,
+    say: Voice,
+    entry_no: Annotated[int, Path(ge=1, lt=2**62)],
+    form: Posted,
+) -> RedirectResponse:
+    """Note that an entry was looked at and found right, or what was wrong: an entry of its own."""
+    noted = replace(errand, why=form.one("note")[:NOTE_MAX])
+    with rooms.change(noted) as conn:
+        found = audit.page(conn, AuditFilter(errand.caller.tenant), 1, entry_no + 1)
+        if not found or found[0].no != entry_no:
+            raise not_found("entry with that number")
+    kept = {
+        key: value
+        for key in ("sample", "seed", "device", "subject", "from", "to")
+        if (value := form.one(key))
+    }
+    return RedirectResponse(say.link("/access-log", **kept) + f"#entry-{entry_no}", 303)

@@ -1,0 +1,114 @@
+"""Pages: the fleet by model, firmware or centre, and the devices behind one of its numbers."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+from pydantic import ValidationError
+
+from api import typography
+from api.access.gate import InErrand
+from api.fleet import (
+    FleetAsked,
+    FleetGroup,
+    MembersAsked,
+    batteries,
+    by_month,
+    fleet_groups,
+    members,
+    model_name,
+    watched,
+)
+from api.rooms import InRooms
+from api.rulebook import ids_of_kind
+from api.telling import Say, Voice, page
+from fleet.rates import Rate, rate
+from storage import figures, fleetwide
+
+router = APIRouter(prefix="/fleet", include_in_schema=False)
+
+GROUP_ROWS: Final = 60
+BATTERY_ROWS: Final = 60
+DEVICE_ROWS: Final = 150
+
+
+@router.get("", operation_id="fleet_page")
+def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    asked = _asked(FleetAsked, say)
+    with rooms.read(errand) as conn:
+        seen = watched(conn, say.now, asked.days)
+        groups = fleet_groups(conn, asked.by, seen)
+        found = batteries(conn, seen)
+        rises = fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
+    return page(
+        "fleet.html",
+        say,
+        asked=asked,
+        groups=groups[:GROUP_ROWS],
+        group_n=len(groups),
+        sums=_sums(groups),
+        months=by_month(found[:BATTERY_ROWS]),
+        battery_n=len(found),
+        battery_rows=BATTERY_ROWS,
+        rises=rises,
+        said=lambda value: rated(value, say),
+        model_name=model_name,
+        decimal=lambda value: typography.number(value, say.lang, 1),
+    )
+
+
+@router.get("/devices", operation_id="fleet_devices_page")
+def fleet_devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    asked = _asked(MembersAsked, say)
+    with rooms.read(errand) as conn:
+        rows = members(conn, watched(conn, say.now, asked.days), asked)
+        names = {centre.centre_no: centre.name for centre in figures.centres(conn)}
+    return page(
+        "fleet_devices.html",
+        say,
+        asked=asked,
+        rows=rows[:DEVICE_ROWS],
+        is_cut=len(rows) > DEVICE_ROWS,
+        limit=DEVICE_ROWS,
+        centres=names,
+        model_name=model_name,
+    )
+
+
+def _sums(groups: list[FleetGroup]) -> dict[str, Any]:
+    rows = [group.row for group in groups]
+    episode_n = sum(row.episode_n for row in rows)
+    return {
+        "device_n": sum(row.device_n for row in rows),
+        "heard_n": sum(row.heard_n for row in rows),
+        "silent_n": sum(row.silent_n for row in rows),
+        "battery_n": sum(row.battery_n for row in rows),
+        "episode_n": episode_n,
+        "rate": rate(episode_n, sum(row.device_days for row in rows)),
+    }
+
+
+def rated(found: Rate, say: Say) -> tuple[str, str] | None:
+    """A rate and its interval as people read them; None where nothing was watched."""
+    if found.value is None or found.low is None or found.high is None:
+        return None
+    value, low, high = (
+        typography.number(number, say.lang, 2) for number in (found.value, found.low, found.high)
+    )
+    return value, f"{low}–{high}"
+
+
+def _asked(kind: Any, say: Say) -> Any:
+    """What the address asks for; what cannot be used counts as not said."""
+    known = {key: value for key, value in say.query.items() if key in kind.model_fields}
+    known = {key: value for key, value in known.items() if value or key == "fw"}
+    if str(known.get("days", "")).isdigit():
+        known["days"] = int(known["days"])
+    while True:
+        try:
+            return kind.model_validate(known)
+        except ValidationError as exc:
+            for error in exc.errors():
+                known.pop(str(error["loc"][0]), None)

@@ -1,0 +1,84 @@
+"""FHIR ids of our things, and back. An id has at most 64 letters, digits, `-` and `.`.
+
+Ids of metrics and values begin with the device's, so that the access log knows whose they are.
+Devices whose own id is longer than `DEVICE_ID_MAX` have none.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+DEVICE_ID_MAX: Final = 40
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND: Final = timedelta(microseconds=1)
+_DEVICE: Final = re.compile(r"[A-Za-z0-9.-]{1,64}", re.ASCII)
+_REFERENCE: Final = re.compile(r"Device/([A-Za-z0-9.-]{1,64})", re.ASCII)
+
+
+class MetricId(NamedTuple):
+    """One metric of one device."""
+
+    device_id: str
+    metric_no: int
+
+    def __str__(self) -> str:
+        return f"{device_id_to_fhir(self.device_id)}.{self.metric_no}"
+
+
+class ValueId(NamedTuple):
+    """One value of one metric of one device."""
+
+    device_id: str
+    metric_no: int
+    at: datetime
+
+    @property
+    def metric(self) -> MetricId:
+        return MetricId(self.device_id, self.metric_no)
+
+    def __str__(self) -> str:
+        return f"{self.metric}.{(self.at - _EPOCH) // _MICROSECOND}"
+
+
+def device_id_to_fhir(device_id: str) -> str:
+    """A device's id has no dot, so one can stand for the underscore that FHIR does not allow."""
+    return device_id.replace("_", ".")
+
+
+def device_id_from_fhir(fhir_id: str) -> str | None:
+    """The device's own id; None for what cannot be one."""
+    return fhir_id.replace(".", "_") if _DEVICE.fullmatch(fhir_id) else None
+
+
+def device_of_reference(reference: str) -> str | None:
+    """The device's own id in `Device/fk-20417`; None for anything else."""
+    found = _REFERENCE.fullmatch(reference)
+    return None if found is None else device_id_from_fhir(found[1])
+
+
+def metric_id(text: str) -> MetricId | None:
+    device, _, number = text.rpartition(".")
+    if not _DEVICE.fullmatch(device) or not re.fullmatch(r"[1-9]\d{0,8}", number, re.ASCII):
+        return None
+    return MetricId(device.replace(".", "_"), int(number))
+
+
+def value_id(text: str) -> ValueId | None:
+    rest, _, microseconds = text.rpartition(".")
+    metric = metric_id(rest)
+    if metric is None or not re.fullmatch(r"\d{1,17}", microseconds, re.ASCII):
+        return None
+    return ValueId(*metric, _EPOCH + int(microseconds) * _MICROSECOND)
+
+
+def named_device(names: Iterable[str]) -> str | None:
+    """The device that the id of a metric or a value, or a reference, names; the first one."""
+    for name in names:
+        part = value_id(name) or metric_id(name)
+        found = part.device_id if part is not None else device_of_reference(name)
+        if found is not None:
+            return found
+    return None

@@ -1,0 +1,19 @@
+-- name: ticket_facts
+-- Tickets that the key figures of a time may count, in the caller's reach.
+SELECT ticket_no, device_no, centre_id, area, device_class, component, order_kind, state, known_at,
+    solved_at, outcome, minutes, policy_id, policy_version, start_due_at, start_stopped_at,
+    finish_due_at, finish_stopped_at, came_back
+FROM figured_tickets(%(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int);
+
+-- name: first_minutes
+-- Mean minutes of the first tickets that were solved here, and how many there are.
+SELECT noted_n, mean_minutes FROM first_minutes(%(before)s::timestamptz, %(tickets)s::int);
+
+-- name: counters
+-- The newest value of some counters of every device in the caller's reach.
+SELECT device_id, model_id, centre_no, area, metric, value
+FROM counters_of_fleet(%(metrics)s::text[]);
+
+-- name: centres
+-- The centres of the caller's tenant.
+SELECT centre_no, id, name FROM centre ORDER BY name, id LIMIT 200;

@@ -1,0 +1,85 @@
+"""The OpenAPI document: valid, complete, and true of what stands in it."""
+
+from __future__ import annotations
+
+import pytest
+from jsonschema import Draft202012Validator
+from openapi_spec_validator import OpenAPIV31SpecValidator
+
+from api.access.policy import shipped_policy
+from api.app import create_app
+
+CALLER_STATUSES = {"401", "403", "422", "429", "503"}
+NOT_KEYED = {"ingest_records": "the records' own numbers make a second sending harmless"}
+
+
+@pytest.fixture(scope="module")
+def document(settings):
+    return create_app(settings).openapi()
+
+
+def operations(document):
+    return [
+        (path, method, operation)
+        for path, methods in document["paths"].items()
+        for method, operation in methods.items()
+        if method in {"get", "post", "put", "patch", "delete"}
+    ]
+
+
+def test_the_document_is_openapi_3_1(document):
+    assert document["openapi"].startswith("3.1")
+    assert list(OpenAPIV31SpecValidator(document).iter_errors()) == []
+
+
+def test_every_schema_has_an_example_that_fits_it(document):
+    for name, schema in document["components"]["schemas"].items():
+        assert schema["examples"], name
+        whole = {**schema, "components": document["components"]}
+        for example in schema["examples"]:
+            errors = [e.message for e in Draft202012Validator(whole).iter_errors(example)]
+            assert errors == [], (name, errors, example)
+
+
+def test_every_operation_says_how_it_may_refuse(document):
+    for path, _, operation in operations(document):
+        rule = shipped_policy()[operation["operationId"]]
+        statuses = set(operation["responses"])
+        if rule.roles is None:
+            assert operation["security"] == [], path
+            continue
+        assert operation["security"] == [{"bearer": []}, {"session": []}]
+        assert statuses >= CALLER_STATUSES, (path, statuses)
+        assert "{" not in path or "404" in statuses, path
+
+
+def test_every_refusal_is_a_problem_and_says_when_to_come_back(document):
+    for path, _, operation in operations(document):
+        for status, response in operation["responses"].items():
+            if status >= "400":
+                assert set(response["content"]) == {"application/problem+json"}, (path, status)
+            if status in {"429", "503"}:
+                assert "Retry-After" in response["headers"], (path, status)
+
+
+def test_every_operation_has_words_of_its_own(document):
+    for path, _, operation in operations(document):
+        assert operation["description"].strip(), path
+        assert operation["tags"], path
+
+
+def test_changes_with_a_version_say_412_and_428(document):
+    for path, _, operation in operations(document):
+        headers = {p["name"].lower() for p in operation.get("parameters", [])}
+        if "if-match" in headers:
+            assert {"412", "428"} <= set(operation["responses"]), path
+
+
+def test_every_post_takes_an_idempotency_key(document):
+    without = {
+        operation["operationId"]
+        for _, method, operation in operations(document)
+        if method == "post"
+        and "idempotency-key" not in {p["name"].lower() for p in operation.get("parameters", [])}
+    }
+    assert without == set(NOT_KEYED)
