@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from api import (
     actions,
+    audit,
     catalogue,
     devices,
     episodes,
@@ -25,8 +26,10 @@ from api import (
     ingest,
     ledger,
     loans,
+    me,
     overview,
     pages,
+    persons,
     stream,
     tickets,
     users,
@@ -75,6 +78,8 @@ def create_app(settings: ApiSettings) -> FastAPI:
     )
     app.state.rooms = rooms
     for part in (stream, users, fhir):
+        app.include_router(part.router)
+    for part in (me, persons, audit):
         app.include_router(part.router)
     for part in (episodes, gaps, loans, catalogue, overview):
         app.include_router(part.router)

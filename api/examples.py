@@ -37,6 +37,10 @@ _WORDS: Final[Mapping[str, Any]] = {
     "name": "Anna Ek",
     "who": "Anna Ek",
     "assignee": "Anna Ek",
+    "why": "Användaren har ringt och berättat om felet.",
+    "reason": "part_on_order",
+    "person": "p-7f3a",
+    "place": "workshop",
     "next_cursor": "WyJkZXZpY2VzIiwiZmstMjA0MTciXQ",
     "title_sv": "Bromsen på vänster sida släpper inte",
     "title_en": "The left brake does not release",
@@ -129,4 +133,4 @@ def _text(name: str, schema: Schema) -> str:
         return _AT[:10]
     known = _WORDS.get(name)
     text = known if isinstance(known, str) else str(schema.get("default") or name or "text")
-    return text[: schema.get("maxLength", 200)]
+    return text.ljust(schema.get("minLength", 0), ".")[: schema.get("maxLength", 200)]

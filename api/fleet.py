@@ -184,17 +184,18 @@ class MembersAsked(_Asked):
     show: Shown = "faulted"
     days: Days = 30
     model: str | None = Field(None, max_length=80, pattern=r"^[^\x00]*$")
-    fw: str | None = Field(None, max_length=80, pattern=r"^[^\x00]*$")
+    fw: str | None = Field(
+        None, max_length=80, pattern=r"^[^\x00]*$", description="`-`: those that never said."
+    )
     centre_no: int | None = Field(None, ge=0, lt=2**31)
 
     def group(self) -> Group:
-        return Group(self.model, self.fw, self.centre_no)
+        fw = "" if self.fw == "-" else self.fw
+        return Group(self.model, fw, self.centre_no)
 
 
 @router.get("", operation_id="get_fleet")
-def get_fleet(
-    rooms: InRooms, errand: InErrand, asked: Annotated[FleetAsked, Query()]
-) -> FleetOut:
+def get_fleet(rooms: InRooms, errand: InErrand, asked: Annotated[FleetAsked, Query()]) -> FleetOut:
     """How often the fleet faults, by model, firmware or centre; those with most faults first."""
     now = datetime.now(UTC)
     with rooms.read(errand) as conn:
@@ -211,11 +212,13 @@ def _group_out(group: FleetGroup, by: By) -> FleetGroupOut:
         "model_id", "fw", "device_n", "heard_n", "device_days", "faulted_n", "episode_n",
         "silent_n", "battery_n",
     )  # fmt: skip
-    return FleetGroupOut.model_validate({
-        **{name: getattr(group.row, name) for name in names},
-        "centre": group.name if by == "centre" else None,
-        "rate": RateOut.model_validate(group.rate),
-    })
+    return FleetGroupOut.model_validate(
+        {
+            **{name: getattr(group.row, name) for name in names},
+            "centre": group.name if by == "centre" else None,
+            "rate": RateOut.model_validate(group.rate),
+        }
+    )
 
 
 @router.get("/devices", operation_id="list_fleet_devices")
@@ -246,9 +249,11 @@ def list_batteries(rooms: InRooms, errand: InErrand) -> BatteryList:
 
 def _battery_out(one: Battery) -> BatteryOut:
     names = ("device_id", "model_id", "finding_no", "ticket_no", "confidence")
-    return BatteryOut.model_validate({
-        **{name: getattr(one.row, name) for name in names},
-        "earliest_on": one.earliest_on,
-        "best_on": one.best_on,
-        "latest_on": one.latest_on,
-    })
+    return BatteryOut.model_validate(
+        {
+            **{name: getattr(one.row, name) for name in names},
+            "earliest_on": one.earliest_on,
+            "best_on": one.best_on,
+            "latest_on": one.latest_on,
+        }
+    )

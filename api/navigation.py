@@ -20,12 +20,16 @@ class Place:
 
 
 PLACES: Final[Sequence[Place]] = (
+    Place("/my-device", "mine.nav", "my_device_page"),
+    Place("/my-loans", "prescriber.nav", "my_loans_page"),
     Place("/", "app.tickets", "queue_page"),
     Place("/devices", "app.devices", "devices_page"),
     Place("/find", "find.nav", "find_page"),
     Place("/fleet", "fleet.nav", "fleet_page"),
+    Place("/key-figures", "figures.nav", "figures_page"),
     Place("/rules", "rules.nav", "rules_page"),
     Place("/data-health", "app.health", "health_page"),
+    Place("/access-log", "log.nav", "access_log_page"),
 )
 
 

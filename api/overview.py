@@ -6,8 +6,8 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api import agreements, fleet, quarantine, rules
+from api import agreements, figures, fleet, quarantine, rules
 
 router: Final = APIRouter()
-for part in (quarantine, rules, agreements, fleet):
+for part in (quarantine, rules, agreements, fleet, figures):
     router.include_router(part.router)

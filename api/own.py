@@ -20,7 +20,7 @@ from fleet.rules.findings import Both
 from fleet.selfhelp import Step, steps_for
 from fleet.standing import Standing, Trouble, standing
 from fleet.ticket_states import State
-from fleet.words import DeviceClass, Severity, Usability
+from fleet.words import DeviceClass, Fixer, Severity, Usability
 from storage import audit, privacy, reading, tickets
 from storage.audit import AuditFilter
 from storage.connection import Connection
@@ -110,8 +110,9 @@ def _own_ticket(
 
 
 def ticket_steps(conn: Connection, row: TicketRow) -> list[Step]:
-    """What to try for a ticket; nothing once somebody has put it right."""
-    if row.state == State.SOLVED:
+    """What to try for a ticket; nothing once it is put right, or where trying is a danger."""
+    is_danger = row.severity == Severity.CRITICAL and row.fixer != Fixer.USER
+    if row.state == State.SOLVED or is_danger:
         return []
     episodes = reading.ticket_episodes(conn, row.ticket_no)
     faults = [load_catalogue().look_up(item.system, item.code) for item in episodes]
@@ -128,9 +129,14 @@ def sent_labels(device_class: str, lang: str) -> dict[str, list[str]]:
     if known is None:
         return {}
     return {
-        str(purpose): [metric.label("sv" if lang == "sv" else "en") for metric in metrics]
+        str(purpose): [_plain(metric.label("sv" if lang == "sv" else "en")) for metric in metrics]
         for purpose, metrics in sent(known).items()
     }
+
+
+def _plain(label: str) -> str:
+    """A label without what its numbers mean, which says nothing to its user."""
+    return label.partition(" (")[0]
 
 
 def own_loan(conn: Connection, device_id: str) -> OwnLoan:

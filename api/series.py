@@ -84,12 +84,22 @@ def _sample(row: SampleRow) -> Point:
 
 def hourly(rows: Sequence[HourRow], span: Span, budget: int) -> Series:
     """At most `budget` stretches of whole hours with mean, least and greatest, and their length."""
-    hours = (span.high - span.low) / HOUR
-    step = HOUR * max(1, -(-int(hours + 1) // budget))
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    stretches = groupby(rows, key=lambda row: (row.at - epoch) // step)
-    points = [_joined(epoch + step * number, list(part)) for number, part in stretches]
+    step = HOUR * _hours_a_stretch(span, budget)
+    stretches = groupby(rows, key=lambda row: (row.at - _EPOCH) // step)
+    points = [_joined(_EPOCH + step * number, list(part)) for number, part in stretches]
     return Series(points, step, len(rows))
+
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+def _hours_a_stretch(span: Span, budget: int) -> int:
+    """The least number of hours with which stretches, counted from the epoch, fit the budget."""
+    low, high = (int((at - _EPOCH) / HOUR) for at in (span.low, span.high))
+    step = max(1, -(-(high - low + 1) // budget))
+    while high // step - low // step + 1 > budget:
+        step += 1
+    return step
 
 
 def whole_days(span: Span) -> Span:

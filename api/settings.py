@@ -24,6 +24,8 @@ class ApiSettings:
         port: 0 takes a free one.
         pool_size: connections that serve requests.
         intake_pool_size: connections that store what arrives over HTTP.
+        baseline_minutes: minutes a ticket took before, for the key figures; None: the mean of the
+            first tickets that were solved here.
         database_wait_s: how long a request waits for a connection before it gets 503.
         limits: how much one caller may ask for.
     """
@@ -38,6 +40,7 @@ class ApiSettings:
     max_body_bytes: int = 1024 * 1024
     max_connections: int = 200
     shutdown_grace_s: int = 5
+    baseline_minutes: float | None = None
     limits: Limits = field(default_factory=Limits)
 
     def __post_init__(self) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import Final
+
+from babel.dates import format_date
 
 from fleet.metrics import load_metrics
 from fleet.ticket_text import local, spoken_time
@@ -58,6 +60,17 @@ def metric_unit(metric: str) -> str:
 def when(at: datetime, lang: Lang, now: datetime) -> str:
     """`fre 21 nov 14.05`, with the year when it is not this one."""
     return spoken_time(at, lang, local(now).year)
+
+
+def day(at: date, lang: Lang, now: datetime) -> str:
+    """`21 nov`, with the year when it is not this one."""
+    pattern = "d MMM" if at.year == local(now).year else "d MMM y"
+    return format_date(at, pattern, locale=lang).replace(".", "")
+
+
+def month(at: date, lang: Lang) -> str:
+    """`november 2026`."""
+    return format_date(at, "LLLL y", locale=lang)
 
 
 _UNITS: Final = {

@@ -21,8 +21,11 @@ from prometheus_client import Counter, Gauge, Histogram
 from diagnostics import deadlines
 from diagnostics.groups import judge_fleets, void_over_groups
 from diagnostics.passes import PassResult, diagnose, work_agenda
+from diagnostics.privacy import LIMIT as FORGET_BATCH
+from diagnostics.privacy import forget_persons
 from diagnostics.rulebook import Rules
 from fleet.faults import load_catalogue
+from fleet.privacy import PERSON_LINK_DAYS
 from runtime.failpoints import failpoint
 from runtime.health import Health
 from storage import diagnosis, findings, rollup
@@ -49,6 +52,9 @@ AGENDA_DEPTH: Final = Gauge("fjarrkoll_agenda_depth", "Devices due to be looked 
 NOTICES: Final = Counter(
     "fjarrkoll_deadline_events", "Notices drafted and deadlines missed", ["kind"]
 )
+LINKS_CUT: Final = Counter(
+    "fjarrkoll_person_links_cut", "Links between loan and person that were cut"
+)
 INBOX_DEPTH: Final = Gauge("fjarrkoll_inbox_depth", "Records that wait for a diagnosis")
 ROLLUP_MARKS: Final = Counter("fjarrkoll_rollup_marks", "Dirty hours worked off")
 ROLLUP_LAG_S: Final = Gauge("fjarrkoll_rollup_lag_seconds", "Since no dirty hour was waiting")
@@ -70,6 +76,8 @@ class DiagnoseSettings:
         poll_s: how long to wait when the inbox was empty.
         agenda_poll_s: the same for the agenda and the deadlines.
         rollup_poll_s: the same for dirty hours; longer, so that marks of one hour meet.
+        person_link_days: how many days after a loan who had it is forgotten.
+        forget_poll_s: how long to wait between two looks for such loans.
     """
 
     database_url: str
@@ -79,6 +87,8 @@ class DiagnoseSettings:
     poll_s: float = 0.1
     agenda_poll_s: float = 1.0
     rollup_poll_s: float = 1.0
+    person_link_days: int = PERSON_LINK_DAYS
+    forget_poll_s: float = 3600.0
 
 
 def run(
@@ -100,6 +110,7 @@ def run(
         _RollupLoop(settings, stop),
         _AgendaLoop(settings, stop),
         _DeadlineLoop(settings, stop),
+        _PersonLoop(settings, stop),
     ]
     for loop in loops:
         loop.health = health or loop.health
@@ -348,3 +359,16 @@ class _DeadlineLoop(_Loop):
         NOTICES.labels("notice").inc(len(result.noticed))
         NOTICES.labels("breach").inc(len(result.breached))
         return 0.0 if result.is_full else self._settings.agenda_poll_s
+
+
+class _PersonLoop(_Loop):
+    """Forgets who had a loan, some time after it ended."""
+
+    def __init__(self, settings: DiagnoseSettings, stop: threading.Event) -> None:
+        super().__init__(settings, stop, "diagnose_persons")
+
+    def step(self, conn: Connection) -> float:
+        cut_n = forget_persons(conn, datetime.now(UTC), self._settings.person_link_days)
+        conn.commit()
+        LINKS_CUT.inc(cut_n)
+        return 0.0 if cut_n == FORGET_BATCH else self._settings.forget_poll_s

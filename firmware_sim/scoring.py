@@ -71,7 +71,8 @@ class ScoredTicket:
         device: None for a group; then `members` are the devices it is about.
         about: component, or `contact` for a silence; more than one where a ticket names more.
         held: kept under a group's ticket, so no work for a person.
-        is_void: withdrawn. reopened_at: when the same ticket was taken up again.
+        is_void: withdrawn. reopened_at: when the same ticket was taken up again, or became worse
+            by what joined it.
     """
 
     id: str
@@ -309,15 +310,30 @@ class _Hits:
         best = min(fitting, key=lambda cause: self._rank(cause, ticket))
         self.cause_of[ticket.id] = best
         self.of_cause.setdefault(best.id, []).append(ticket)
-        # A group's ticket shows its singles to a person, a reopened one shows the repeat.
-        is_group = ticket.device is None
-        shown = (c for c in fitting if (is_group and c.device) or c.repeat_of == best.id)
-        self._also |= {cause.id for cause in shown}
+        self._also |= {cause.id for cause in fitting if _shows_too(ticket, cause, best)}
 
-    def _rank(self, cause: Cause, ticket: ScoredTicket) -> tuple[bool, float, bool, bool, datetime]:
-        other_size = (cause.device is None) != (ticket.device is None)
-        shared = _shared(cause, ticket)
-        return (other_size, -shared, not cause.needs_person, self.is_found(cause), cause.since)
+    def _rank(self, cause: Cause, ticket: ScoredTicket) -> tuple[object, ...]:
+        """The first is meant: of two alike parts that which the ticket names."""
+        return (
+            (cause.device is None) != (ticket.device is None),
+            -_shared(cause, ticket),
+            not cause.needs_person,
+            self.is_found(cause),
+            str(cause.component) not in ticket.about,
+            cause.since,
+        )
+
+
+def _shows_too(ticket: ScoredTicket, cause: Cause, best: Cause) -> bool:
+    """True if a ticket that is about another cause shows this one to a person as well.
+
+    A group's ticket shows its singles, a reopened one the repeat, and one that worse news of the
+    same part has joined shows what that news is about.
+    """
+    if ticket.device is None:
+        return cause.device is not None
+    worse = any(_is_during(at, cause) for at in ticket.reopened_at)
+    return cause.repeat_of == best.id or (worse and str(cause.component) in ticket.about)
 
 
 def _shared(cause: Cause, ticket: ScoredTicket) -> float:

@@ -53,13 +53,15 @@ PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim"})
 def whole_app() -> typer.Typer:
     """All commands, those of people's work among them."""
     # see PROCESSES
-    from fjarrkoll.commands import audit, lending, quarantine, rules, sla, ticket  # noqa: PLC0415
+    from fjarrkoll.commands import audit, lending, person, quarantine, rules, sla, ticket  # noqa: PLC0415
 
     app.add_typer(rules.app, name="rules")
     app.add_typer(ticket.app, name="ticket")
     app.add_typer(sla.app, name="sla")
     app.add_typer(lending.loan_app, name="loan")
     app.add_typer(audit.app, name="audit")
+    app.add_typer(person.app, name="person")
+    app.add_typer(person.hold_app, name="hold")
     app.add_typer(quarantine.app, name="quarantine")
     device.add_typer(lending.device_app)
     return app
@@ -196,7 +198,9 @@ def diagnose() -> None:
     settings = begin()
     health = Health("diagnose")
     _serve(settings, health)
-    diagnose_settings = DiagnoseSettings(_refuse_forgetful(settings))
+    diagnose_settings = DiagnoseSettings(
+        _refuse_forgetful(settings), person_link_days=settings.person_link_days
+    )
     run(diagnose_settings, stop_event(), lambda: _ready("diagnose"), health)
 
 
@@ -229,7 +233,13 @@ def api(
             log.warning("demo_issuer", issuer=access.issuer_url, means="no passwords")
         else:
             access = configured_access(settings)
-        api_settings = ApiSettings(database_url, access, host=host, port=port)
+        api_settings = ApiSettings(
+            database_url,
+            access,
+            host=host,
+            port=port,
+            baseline_minutes=settings.baseline_minutes,
+        )
         _refuse_forgetful(settings)
         run(api_settings, stop_event(), lambda url: _ready("api", address=url))
 

@@ -294,7 +294,17 @@ def _single(number: int, ticket: WouldBe) -> ScoredTicket:
         opened_at=ticket.opened_at,
         closed_at=ticket.ended_at,
         held=ticket.incident is not None,
+        reopened_at=tuple(_worsened(ticket)),
     )
+
+
+def _worsened(ticket: WouldBe) -> Iterator[datetime]:
+    """When findings joined it that are worse than all before: live, its severity rises then."""
+    worst = -1
+    for finding in sorted(ticket.findings, key=lambda finding: finding.known_at):
+        if finding.severity.rank > worst and finding.known_at > ticket.opened_at:
+            yield finding.known_at
+        worst = max(worst, finding.severity.rank)
 
 
 _ONE_INCIDENT: Final = timedelta(days=2)

@@ -51,6 +51,12 @@ class Settings(BaseSettings):
     oidc_claims: str | None = Field(None, description="claim map: a shipped one, or a file")
     session_hours: float = Field(12.0, ge=0.1, le=24)
     session_idle_minutes: float = Field(60.0, ge=1, le=480)
+    baseline_minutes: float | None = Field(
+        None, gt=0, le=10_000, description="minutes a ticket took before, for the key figures"
+    )
+    person_link_days: int = Field(
+        30, ge=0, le=3650, description="days after a loan until who had it is forgotten"
+    )
     health_port: int | None = Field(None, ge=0, le=65535)
     failpoint: str | None = Field(None, description="tests only: where to die")
 

@@ -20,7 +20,7 @@ MIN_DRIVEN_H: Final = 50.0
 MIN_PEERS: Final = 20
 MIN_COUNT: Final = 5
 _FENCE: Final = 3.0
-"""Outer fences, Tukey 1977, Exploratory Data Analysis: of normal values one in a million is beyond."""
+"""Outer fences: Tukey 1977, Exploratory Data Analysis; normal values pass one time in a million."""
 
 _LEAST_RATIO: Final = 2.0
 """However alike the peers are, less than twice their median is no sign. Ours."""

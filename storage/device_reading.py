@@ -75,9 +75,8 @@ def marked(conn: Connection, mark: str, limit: int) -> Marked:
     pattern = re.sub(r"([\\%_])", r"\\\1", wanted) + "%"
     values = {"wanted": wanted, "pattern": pattern, "limit": limit}
     rows = conn.execute(_SQL["find_marked"], values).fetchall()
-    exact = [number for number, is_exact in rows if is_exact]
-    numbers = exact or [number for number, _ in rows]
-    return Marked(devices_by_no(conn, numbers), is_exact=bool(exact))
+    found = devices_by_no(conn, [number for number, _ in rows])
+    return Marked(found, is_exact=any(is_exact for _, is_exact in rows))
 
 
 def contact_hours(conn: Connection, device_no: int, span: Span) -> list[datetime]:

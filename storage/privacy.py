@@ -14,7 +14,9 @@ from typing import Any, Final
 import psycopg
 from psycopg.rows import class_row
 
+from fleet.access.audit import Entry
 from fleet.privacy import OVERRIDE_FOR, Times
+from storage.audit import append
 from storage.connection import Connection
 from storage.queries import load_queries
 
@@ -25,6 +27,9 @@ CHOICES_MAX: Final = 1000
 BLOCKS_MAX: Final = 200
 CUT_MAX: Final = 1000
 """Links that are cut in one transaction."""
+SYSTEM: Final = "fjarrkoll-diagnose"
+SYSTEM_ROLE: Final = "system"
+"""Who cuts links, as the access log names it."""
 _AT_END: Final = 2**63 - 1
 _SQL: Final = load_queries("privacy.sql")
 
@@ -194,6 +199,31 @@ def cut_links(conn: Connection, before: datetime, limit: int = CUT_MAX) -> list[
     """Forget who had loans that ended before a time. What an incident keeps is left."""
     rows = conn.execute(_SQL["cut_links"], {"before": before, "limit": limit})
     return [CutLink(*row) for row in rows]
+
+
+def note_cut(conn: Connection, cut: Iterable[CutLink], now: datetime) -> None:
+    """Note in each tenant's access log which links were cut; no person stands there.
+
+    Append last in the transaction: whoever appends holds the end of the log.
+    """
+    by_tenant: dict[str, list[Entry]] = {}
+    for one in cut:
+        by_tenant.setdefault(one.tenant, []).append(
+            Entry(
+                tenant=one.tenant,
+                at=now,
+                subject=SYSTEM,
+                name="",
+                role=SYSTEM_ROLE,
+                action="cut_link",
+                object_kind="loan",
+                object_id=str(one.loan_no),
+                device_id=one.device_id,
+                loan_no=one.loan_no,
+            )
+        )
+    for tenant in sorted(by_tenant):
+        append(conn, tenant, by_tenant[tenant])
 
 
 @dataclass(frozen=True, slots=True)

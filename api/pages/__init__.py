@@ -8,13 +8,17 @@ from fastapi import APIRouter
 
 from api import statics
 from api.pages import (
+    access_log,
     device,
     devices,
+    figures,
     find,
     first_run,
     fleet,
     health,
     lending,
+    patient,
+    prescriber,
     quarantine,
     queue,
     rules,
@@ -38,5 +42,9 @@ for part in (
     quarantine,
     rules,
     fleet,
+    patient,
+    prescriber,
+    access_log,
+    figures,
 ):
     router.include_router(part.router)

@@ -49,7 +49,7 @@ class Progress:
 
 @router.get("/first-run", operation_id="first_run_page")
 def first_run_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
-    asked = say.query.get("device", "").strip()[:64]
+    asked = say.query.get("device", "").strip()[:200]
     progress = Progress()
     if is_id(asked):
         with rooms.read(errand) as conn:

@@ -36,7 +36,7 @@ DEVICE_ROWS: Final = 150
 
 @router.get("", operation_id="fleet_page")
 def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
-    asked = _asked(FleetAsked, say)
+    asked = asked_in(FleetAsked, say)
     with rooms.read(errand) as conn:
         seen = watched(conn, say.now, asked.days)
         groups = fleet_groups(conn, asked.by, seen)
@@ -61,7 +61,7 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
 
 @router.get("/devices", operation_id="fleet_devices_page")
 def fleet_devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
-    asked = _asked(MembersAsked, say)
+    asked = asked_in(MembersAsked, say)
     with rooms.read(errand) as conn:
         rows = members(conn, watched(conn, say.now, asked.days), asked)
         names = {centre.centre_no: centre.name for centre in figures.centres(conn)}
@@ -100,10 +100,11 @@ def rated(found: Rate, say: Say) -> tuple[str, str] | None:
     return value, f"{low}–{high}"
 
 
-def _asked(kind: Any, say: Say) -> Any:
+def asked_in(kind: Any, say: Say, **given: str) -> Any:
     """What the address asks for; what cannot be used counts as not said."""
-    known = {key: value for key, value in say.query.items() if key in kind.model_fields}
-    known = {key: value for key, value in known.items() if value or key == "fw"}
+    told = {key: value for key, value in say.query.items() if key in kind.model_fields}
+    known: dict[str, Any] = {**given, **told}
+    known = {key: value for key, value in known.items() if value}
     if str(known.get("days", "")).isdigit():
         known["days"] = int(known["days"])
     while True:

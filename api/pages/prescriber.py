@@ -76,7 +76,8 @@ def _shown(conn: Connection, say: Say, status: int = 200, **typed: object) -> HT
 def _unit_loans(
     conn: Connection, loans: Sequence[OwnLoan], rows: Sequence[TicketRow], now: datetime
 ) -> list[UnitLoan]:
-    devices = reading.devices_of(conn, [loan.device_no for loan in loans])
+    found = reading.devices_by_no(conn, [loan.device_no for loan in loans])
+    devices = {device.device_no: device for device in found}
     troubles = standings(conn, loans, rows)
     return [
         UnitLoan(

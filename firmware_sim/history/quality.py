@@ -308,7 +308,8 @@ where no user would call, as for a dead radio or a count that grows unseen.
 A ticket is right if it is about the same device and part and was opened while its cause lasted,
 up to two days after the repair. Parts that reports cannot tell apart count as the same. Every
 further ticket of one cause is a duplicate and counts against precision. A supplier's ticket says
-that a whole group is bad: where none is, it is a false alarm. The hours to a ticket are
+that a whole group is bad: where none is, it is a false alarm. A ticket that a worse fault of the
+same part joins shows that fault too. The hours to a ticket are
 counted from the receipt of the first report that shows the fault, for a silence from the end of
 what the model explains; slow wear and service are left out of them. Service ordered up to 45 days
 before it is due is right. So is a look at a brake or a critical fault that came once and went by
@@ -318,8 +319,9 @@ for silences and for what is told by coming back, a week for counts and minor fa
 five days for a cell that gives in. A battery has truly ended at {END_CAPACITY:.0%} of its rated
 capacity, which no device reports.
 
-The rules were tuned on fleets 1 to 8, 51 and 52, which are not on this page; an earlier state of
-them was measured on fleets 11 to 15, whose kinds of misses, though no fleet itself, were looked at.
+The rules were tuned on fleets 1 to 8, 51 and 52. Earlier states of them were measured on fleets 11
+to 15 and 31 to 35, of which the kinds of misses and duplicates were looked at. None of these is on
+this page.
 The truth was revised on the way where a technician would have disagreed with it: a pack counts as
 worn, and its ticket as right, from 75% of its capacity; yearly service counts as needed; a bad
 batch or firmware counts as one only where its own model shows it beyond chance (p at most 0.001),

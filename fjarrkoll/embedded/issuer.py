@@ -35,11 +35,12 @@ _STYLE: Final = (
     "body{font:1.1rem/1.5 sans-serif;margin:2rem auto;max-width:42rem;padding:0 1rem;color:#111}"
     ".mark{border:.3rem solid #b00020;padding:1rem;font-weight:bold}"
     "li{list-style:none;margin:.6rem 0}ul{padding:0}pre{white-space:pre-wrap;background:#eee}"
-    "button{font:inherit;min-height:2.6rem;min-width:16rem;text-align:left}"
+    "button{font:inherit;min-height:2.6rem;width:16rem;text-align:left;display:block}"
+    "h1 small{display:block;font-size:1rem}"
 )
+# No form-action: browsers hold redirects to it, and the form leads back to any port of ours.
 _CSP: Final = (
-    "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'sha256-{style}';"
-    " form-action 'self' http://127.0.0.1:* http://localhost:* http://[::1]:*"
+    "default-src 'none'; base-uri 'none'; frame-ancestors 'none'; style-src 'sha256-{style}'"
 )
 _HEADERS: Final = {
     "Content-Security-Policy": _CSP.format(

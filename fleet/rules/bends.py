@@ -15,14 +15,14 @@ import numpy as np
 from fleet.rules.statistics import Floats, Line, median, memory_factor, two_sided
 
 _BEFORE_N: Final = 5
-_AFTER_N: Final = 4
+_AFTER_N: Final = 3
 """How many values must lie before the knee, and after it. Ours, without a source."""
 
 SPELL_D: Final = 10
 """How long a passing cause lasts at most, and a rise at least. Most colds are over in 7 to 10 days
 (Heikkinen and Järvinen 2003, Lancet 361, 51-59)."""
 
-_ODDS: Final = 100.0
+_ODDS: Final = 50.0
 """How many times likelier the rise must be than the likeliest step or spell: it is asked each day
 of each device. Ours; to be tuned on recorded fleets."""
 

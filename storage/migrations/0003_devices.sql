@@ -11,23 +11,29 @@ CREATE INDEX device_mark_serial ON device (compact_mark(serial) text_pattern_ops
 CREATE INDEX episode_by_code ON episode (system, code, started_at DESC, episode_no DESC);
 CREATE INDEX episode_newest ON episode (started_at DESC, episode_no DESC);
 
--- Devices by the start of a compact mark; those that bear exactly that mark come first. The reach
--- is checked on what the indexes find.
+-- Devices that bear a compact mark; where there are none, those whose mark begins so. The reach is
+-- checked on what the indexes find.
 CREATE FUNCTION find_marked(wanted text, pattern text, max_rows int)
 RETURNS TABLE (device_no int, is_exact boolean)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 BEGIN
-    RETURN QUERY SELECT d.device_no, coalesce(public.compact_mark(d.id) = wanted
-            OR public.compact_mark(d.individual_no) = wanted
-            OR public.compact_mark(d.serial) = wanted, false) AS exact
-        FROM public.device d
+    RETURN QUERY SELECT d.device_no, true FROM public.device d
+        WHERE d.tenant_no = public.scope_tenant()
+            AND (public.compact_mark(d.id) = wanted OR public.compact_mark(d.individual_no) = wanted
+                OR public.compact_mark(d.serial) = wanted)
+            AND public.seen_from(d.device_no) IS NOT NULL
+        ORDER BY d.id LIMIT max_rows;
+    IF FOUND THEN
+        RETURN;
+    END IF;
+    RETURN QUERY SELECT d.device_no, false FROM public.device d
         WHERE d.tenant_no = public.scope_tenant()
             AND (public.compact_mark(d.id) LIKE pattern
                 OR public.compact_mark(d.individual_no) LIKE pattern
                 OR public.compact_mark(d.serial) LIKE pattern)
             AND public.seen_from(d.device_no) IS NOT NULL
-        ORDER BY exact DESC, d.id LIMIT max_rows;
+        ORDER BY d.id LIMIT max_rows;
 END $$;
 
 -- The hours in which a device reported anything, through the metrics that it has.

@@ -59,9 +59,10 @@ SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom
     SELECT CASE WHEN by_what IN ('model', 'firmware') THEN r.model_id END,
         CASE WHEN by_what = 'firmware' THEN coalesce(r.fw, '') END,
         CASE WHEN by_what = 'centre' THEN coalesce(r.centre_no, 0) END,
-        count(*), count(heard.device_no),
+        count(*), count(coalesce(heard.device_no, faults.device_no)),
         coalesce(sum(extract(epoch FROM high - greatest(low, r.created_at)) / 86400) FILTER (
-            WHERE heard.device_no IS NOT NULL AND r.created_at < high), 0)::float8,
+            WHERE coalesce(heard.device_no, faults.device_no) IS NOT NULL
+                AND r.created_at < high), 0)::float8,
         count(faults.device_no), coalesce(sum(faults.episode_n), 0)::bigint,
         count(silent.device_no), count(batteries.device_no)
     FROM reached_devices() r

@@ -132,15 +132,13 @@ $$;
 -- The current loans of the caller, by the link: a patient's own, or those a unit prescribed. Found
 -- along the link's indexes, where row-level security would ask every device of the tenant.
 CREATE FUNCTION own_loans(max_rows int) RETURNS TABLE (
-    loan_no bigint, device_no int, started_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT l.loan_no, l.device_no, l.started_at
+    loan_no bigint, device_no int, device_id text, started_at timestamptz)
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 20 SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT l.loan_no, l.device_no, d.id, l.started_at
     FROM person_link p JOIN loan l USING (loan_no) JOIN device d USING (device_no)
     WHERE d.tenant_no = public.scope_tenant() AND l.ended_at IS NULL
-        AND CASE public.scope_reach()
-            WHEN 'person' THEN p.person = public.scope_key()
-            WHEN 'care_unit' THEN p.care_unit = public.scope_key()
-            ELSE false END
+        AND (public.scope_reach() = 'person' AND p.person = public.scope_key()
+            OR public.scope_reach() = 'care_unit' AND p.care_unit = public.scope_key())
         AND public.seen_from(l.device_no) IS NOT NULL
     ORDER BY l.started_at DESC, l.loan_no DESC LIMIT max_rows
 $$;

@@ -1,5 +1,5 @@
 -- name: find_marked
--- Devices that bear a mark, or one that begins so; those with exactly that mark first.
+-- Devices that bear a mark; where there are none, those whose mark begins so.
 SELECT device_no, is_exact
 FROM find_marked(%(wanted)s::text, %(pattern)s::text, %(limit)s::int);
 

@@ -1,14 +1,12 @@
 -- name: own_loans
 -- The caller's current loans, the newest first: a patient's own, or those that a unit prescribed.
-SELECT o.loan_no, o.device_no, d.id, o.started_at
-FROM own_loans(%(limit)s::int) AS o JOIN device AS d USING (device_no)
-ORDER BY o.started_at DESC, o.loan_no DESC;
+SELECT loan_no, device_no, device_id, started_at FROM own_loans(%(limit)s::int)
+ORDER BY started_at DESC, loan_no DESC;
 
 -- name: own_loan_of
 -- The caller's current loan of one device; no row where it is not theirs.
-SELECT o.loan_no, o.device_no, d.id, o.started_at
-FROM own_loans(%(limit)s::int) AS o JOIN device AS d USING (device_no)
-WHERE d.id = %(device)s::text;
+SELECT loan_no, device_no, device_id, started_at FROM own_loans(%(limit)s::int)
+WHERE device_id = %(device)s::text;
 
 -- name: sharing
 -- When a loan did not share what safety does not need, the newest first.

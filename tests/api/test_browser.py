@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import sync_playwright
 
 from fleet.access.callers import Role
@@ -78,6 +79,13 @@ def complaints_of(page):
     return found
 
 
+def barriers_on(page):
+    """What keeps somebody out, by the rules of WCAG 2.2 AA that a machine can tell."""
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = Axe().run(page, options={"runOnly": tags}).response["violations"]
+    return [(one["id"], [node["html"][:120] for node in one["nodes"][:3]]) for one in found]
+
+
 @pytest.mark.parametrize("width", [1280, 360])
 @pytest.mark.parametrize("name", PAGES)
 def test_a_page_fits_and_the_browser_has_no_complaint(opened, fleet, name, width):
@@ -93,6 +101,7 @@ def test_a_page_fits_and_the_browser_has_no_complaint(opened, fleet, name, width
         complaints = [text for text in complaints if "404" not in text]
     assert complaints == []
     assert scroll_width <= window_width
+    assert barriers_on(page) == []
 
 
 def test_the_keyboard_reaches_the_content_first(opened):
@@ -145,8 +154,9 @@ def test_the_queue_is_worked_by_keyboard_alone(opened, client, by_hand):
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
     page.keyboard.press("j")
+    assert page.locator("tr.at").count() == 1
     page.keyboard.press("Enter")
-    page.wait_for_url("**/tickets/*")
+    page.wait_for_url(re.compile(r"/tickets/\d+"), timeout=10_000)
     assert complaints == []
 
 
@@ -173,6 +183,7 @@ def test_a_technician_takes_and_solves_a_ticket(opened, client, by_hand, locale,
     }
     take, part, outcome, state = words[locale]
     page = opened(Role.TECHNICIAN, locale=locale, java_script_enabled=has_script)
+    page.set_default_timeout(10_000)
     page.goto(f"/tickets/{number}")
     page.get_by_role("button", name=take, exact=True).click()
     page.get_by_label(part).fill("broms")

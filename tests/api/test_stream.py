@@ -159,7 +159,9 @@ def test_too_much_missed_is_said_as_overflow(served, two, admin, monkeypatch):
 def test_a_flood_ends_the_stream_with_overflow(served, two, admin):
     with listening(served) as reader:
         reader.data("ready")
-        admin.execute("SELECT pg_notify('fjarrkoll_change', 't' || n) FROM generate_series(1, 900) n")
+        admin.execute(
+            "SELECT pg_notify('fjarrkoll_change', 't' || n) FROM generate_series(1, 900) n"
+        )
         assert reader.next()["event"] == "overflow"
         assert reader.next() == {}
 
@@ -266,7 +268,9 @@ def test_a_server_with_open_streams_stops(two):
         serving(ApiSettings(two.url, access_settings(), port=0)) as url,
         httpx.Client(timeout=10) as client,
     ):
-        answer = client.send(client.build_request("GET", f"{url}/api/v1/stream", headers=DESK), stream=True)
+        answer = client.send(
+            client.build_request("GET", f"{url}/api/v1/stream", headers=DESK), stream=True
+        )
         reader = Reader(answer)
         reader.data("ready")
         began = datetime.now(UTC)

@@ -30,7 +30,7 @@ from firmware_sim.history.timeline import (
 from firmware_sim.history.world import World, profile_of
 from fleet.models import load_models
 from fleet.rules.facts import day_of
-from fleet.words import DeviceClass
+from fleet.words import Component, DeviceClass
 
 FROM = datetime(2025, 9, 1, tzinfo=UTC)
 
@@ -257,15 +257,33 @@ def test_a_bad_lot_is_a_cause_beside_its_singles() -> None:
 
 
 def test_a_bad_lot_is_told_by_its_devices_and_not_by_one_that_fails_again() -> None:
-    """Four singles on three devices prove no more than three."""
-    world, devices, causes = stormy()
-    bad = next(cause for cause in causes if cause.kind == "bad_batch" and cause.needs_person)
-    singles = [(d, c) for d in devices for c in d.truth if c.part_of == bad.id]
-    first, one = min(singles, key=lambda item: item[1].detectable_since or bad.since)
-    again = [replace(one, id=f"again-{n}", repeat_of=one.id) for n in range(20)]
-    known = [(d.profile, [*d.truth, *(again if d is first else [])]) for d in devices]
-    anew = next(cause for cause in all_causes(world, known) if cause.id == bad.id)
-    assert anew.detectable_since == bad.detectable_since
+    """Twelve faults of four devices prove no more than four faults do."""
+    world, devices, _ = stormy()
+    lot = next(trouble for trouble in world.troubles if trouble.kind == "bad_batch")
+    one = next(d.profile for d in devices if lot.covers(d.profile))
+    profiles = [
+        replace(one, id=f"d-{no}", batch=lot.batch if no < 20 else "another") for no in range(60)
+    ]
+
+    def proven_at(failing: int, times: int) -> datetime | None:
+        truths = [(profile, _faults(profile.id, lot.id, times)) for profile in profiles[:failing]]
+        truths += [(profile, []) for profile in profiles[failing:]]
+        return next(c for c in all_causes(world, truths) if c.id == lot.id).detectable_since
+
+    assert proven_at(failing=4, times=3) is None
+    assert proven_at(failing=12, times=1) == proven_at(failing=12, times=3) is not None
+
+
+def _faults(device: str, part_of: str, times: int) -> list[Cause]:
+    """As many faults of one device, a week apart, of which the later are repeats."""
+    first = FROM + timedelta(days=int(device.split("-")[1]))
+    starts = [first + timedelta(days=7 * n) for n in range(times)]
+    return [
+        Cause(
+            f"{device}/{n}", "lasting", device, Component.BUS, at, None, True, at, part_of=part_of
+        )
+        for n, at in enumerate(starts)
+    ]
 
 
 @pytest.mark.parametrize("habit", ["in_storage", "weekend_users"])

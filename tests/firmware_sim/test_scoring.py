@@ -169,6 +169,22 @@ def test_a_supplier_ticket_is_wrong_where_no_group_is_bad() -> None:
     assert result.false_alarms[0].ticket is group
 
 
+def test_an_open_ticket_that_worse_news_joins_shows_the_new_fault_too() -> None:
+    worn = cause(id="worn", kind="battery_wear", component=Component.BATTERY, since=day(0))
+    broken = cause(id="broken", component=Component.BATTERY, since=day(14))
+    early = ticket(5, "battery", order_kind="fu")
+    assert [m.cause.id for m in scored([early], worn, broken).misses] == ["broken"]
+    joined = ticket(5, "battery", order_kind="fu", reopened_at=(day(14),))
+    assert scored([joined], worn, broken).misses == ()
+
+
+def test_of_two_alike_parts_the_one_that_is_named_is_meant() -> None:
+    supply = cause(id="supply", component=Component.POWER_SUPPLY, since=day(9))
+    battery = cause(id="battery", component=Component.BATTERY, since=day(10))
+    result = scored([ticket(11, "battery"), ticket(12, "power_supply")], supply, battery)
+    assert figures(result) == (1.0, 1.0, 0)
+
+
 def test_an_incident_is_about_the_group_whose_devices_are_its_own() -> None:
     """Not about a bad lot of the same part, however long that has been bad."""
     everybody = frozenset(f"wc-{n}" for n in range(1, 31))

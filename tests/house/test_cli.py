@@ -71,9 +71,9 @@ def test_wrong_use_is_explained(arguments, status, words):
         (["doctor"], {"FJARRKOLL_DATABASE_URL_FILE": "/nowhere"}, "FJARRKOLL_DATABASE_URL_FILE"),
         (["ingest"], {"FJARRKOLL_FAILPOINT": "nonsense"}, "unknown failpoint"),
         (
-            ["api", "--host", "0.0.0.0"],
+            ["api", "--host", "0.0.0.0", "--demo-issuer"],
             {"FJARRKOLL_DATABASE_URL": "postgresql://x@127.0.0.1:9/x"},
-            "no access control yet",
+            "whoever can reach it could be anybody",
         ),
         (
             ["sim", "--scenario", "nonsense"],
@@ -108,8 +108,12 @@ def test_a_server_that_does_not_answer_is_status_3_and_no_password_is_shown():
 @pytest.mark.parametrize("command", ["ingest", "diagnose", "api"])
 def test_nothing_starts_on_a_server_that_forgets(command, plain_database):
     forgetful = f"{plain_database}&options=-c%20synchronous_commit%3Doff"
-    broker = {"FJARRKOLL_MQTT_URL": "mqtt://127.0.0.1:9"}
-    done = _run(command, FJARRKOLL_DATABASE_URL=forgetful, **broker)
+    others = {
+        "FJARRKOLL_MQTT_URL": "mqtt://127.0.0.1:9",
+        "FJARRKOLL_OIDC_ISSUER_URL": "https://issuer.example",
+        "FJARRKOLL_OIDC_CLAIMS": "builtin",
+    }
+    done = _run(command, FJARRKOLL_DATABASE_URL=forgetful, **others)
     assert done.returncode == 3, done.stderr
     assert "synchronous_commit=off" in done.stderr
     assert "FJARRKOLL_DATABASE_THROWAWAY" in done.stderr

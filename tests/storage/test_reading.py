@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from fleet.access.scopes import Reach, Scope
-from storage import reading
+from storage import device_reading, reading
 from storage.connection import DatabaseDownError
 from storage.migrate import migrate
 from storage.pool import ApiPool
@@ -124,6 +124,18 @@ def _reads(conn):
         "gaps of device": lambda: reading.gaps_of(conn, 3, 20),
         "open gaps": lambda: reading.open_gaps(conn, 20),
         "lost gaps": lambda: reading.lost_gaps(conn, 20),
+        "find whole mark": lambda: device_reading.marked(conn, "0009 99 99", 51),
+        "find broad mark": lambda: device_reading.marked(conn, "f", 51),
+        "find nothing": lambda: device_reading.marked(conn, "no such mark", 51),
+        "device episodes": lambda: device_reading.episodes(conn, 3, month, 51),
+        "fleet episodes": lambda: device_reading.fleet_episodes(conn, 51),
+        "episodes of system": lambda: device_reading.fleet_episodes(conn, 51, "vr2"),
+        "episodes of code": lambda: device_reading.fleet_episodes(conn, 51, "vr2", "3B00"),
+        "episodes of no code": lambda: device_reading.fleet_episodes(conn, 51, "vr2", "FFFF"),
+        "device gaps": lambda: device_reading.gaps_of(conn, 3, 51),
+        "standing gaps": lambda: device_reading.open_gaps(conn, 51),
+        "contact hours": lambda: device_reading.contact_hours(conn, 3, month),
+        "starts": lambda: device_reading.boots(conn, 3, NOW - 30 * DAY, 51),
         "gap counts": lambda: reading.gap_counts(conn, NOW - 30 * DAY),
         "quarantine": lambda: reading.quarantined(conn, QuarantineFilter(), 51),
         "quarantine reason": lambda: reading.quarantined(conn, QuarantineFilter("bad_time"), 51),

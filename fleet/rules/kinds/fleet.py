@@ -141,6 +141,20 @@ class _Suspect(NamedTuple):
     chance: float
 
 
+class _Day(NamedTuple):
+    """What one component's groups are judged by on one day."""
+
+    census: Census
+    component: str
+    hits: Counter[str]
+    of_any_part: Counter[str]
+    held: Mapping[tuple[str, str], datetime]
+
+    def slack(self, group: _Group) -> float:
+        """A group that was found is kept by a milder limit."""
+        return _KEEP if (group.subject, self.component) in self.held else 1.0
+
+
 @dataclass(frozen=True, slots=True)
 class Fleet:
     """A group faults at a rate that chance does not explain, after all comparisons of the day.
@@ -189,47 +203,41 @@ class Fleet:
         of_any_part = census.hits(frozenset().union(*facts.faulted.values()))
         likely, comparison_n = [], 0
         for component, faulted in facts.faulted.items():
-            hits = census.hits(faulted)
+            day = _Day(census, component, census.hits(faulted), of_any_part, facts.held)
             known = [
                 group
                 for group in large
-                if hits[group.class_subject] and can_report(group.model_id, component)
+                if day.hits[group.class_subject] and can_report(group.model_id, component)
             ]
             comparison_n += len(known)
             for group in known:
-                if hits[group.subject] >= self.min_faulted:
-                    tally = census.count(group, component, hits)
-                    chance = self._chance(group, tally, census, hits, of_any_part)
-                    likely.append(_Suspect(group, component, tally, chance))
+                if day.hits[group.subject] >= self.min_faulted:
+                    tally = census.count(group, component, day.hits)
+                    likely.append(
+                        _Suspect(group, component, tally, self._chance(group, tally, day))
+                    )
         return [one for one in likely if one.chance <= self.chance * _KEEP], comparison_n
 
-    def _chance(
-        self,
-        group: _Group,
-        count: _Count,
-        census: Census,
-        hits: Counter[str],
-        of_any_part: Counter[str],
-    ) -> float:
+    def _chance(self, group: _Group, count: _Count, day: _Day) -> float:
         """Against its class, if it may be blamed at all."""
         if count.peer_n < self.min_devices or not self._is_much(count):
             return 1.0
         if group.parent is None:
-            is_blamed = self._is_bad_model(group, count, census, of_any_part)
+            is_blamed = self._is_bad_model(group, count, day)
         else:
-            is_blamed = self._is_bad_part(census.siblings(group, hits))
+            is_blamed = self._is_bad_part(group, day)
         return count.chance if is_blamed else 1.0
 
-    def _is_bad_model(
-        self, group: _Group, count: _Count, census: Census, of_any_part: Counter[str]
-    ) -> bool:
+    def _is_bad_model(self, group: _Group, count: _Count, day: _Day) -> bool:
         """A good share of it has the fault, and it has more faults than others altogether."""
-        altogether = census.among_class(group, of_any_part)
-        return count.hit_n >= _MODEL_SHARE * count.group_n and altogether.chance <= _NO_OTHER_NAME
+        altogether = day.census.among_class(group, day.of_any_part)
+        limit = _NO_OTHER_NAME * day.slack(group)
+        return count.hit_n >= _MODEL_SHARE * count.group_n and altogether.chance <= limit
 
-    def _is_bad_part(self, siblings: _Count) -> bool:
+    def _is_bad_part(self, group: _Group, day: _Day) -> bool:
         """A part of a model must stand out from the rest of the model too."""
-        is_much = self._is_much(siblings) and siblings.chance <= _BLAMED
+        siblings = day.census.siblings(group, day.hits)
+        is_much = self._is_much(siblings) and siblings.chance <= _BLAMED * day.slack(group)
         return siblings.peer_n >= self.min_devices and is_much
 
     def _is_much(self, count: _Count) -> bool:
@@ -242,10 +250,11 @@ class Fleet:
     ) -> list[_Suspect]:
         """Without groups that stand out only through a smaller one that was found already.
 
-        What is left of them is one more comparison among all, and no easier to blame.
+        What is left of them is one more comparison among all, and no easier to blame. What was
+        found the day before explains first: a ticket is open about it.
         """
         kept: list[_Suspect] = []
-        for one in sorted(found, key=_specific_first):
+        for one in sorted(found, key=lambda one: (_key(one) not in facts.held, *_specific(one))):
             gone = [k.group.device_nos for k in kept if k.component == one.component]
             rest = facts.faulted[one.component].difference(*gone)
             hits = census.hits(rest)
@@ -260,7 +269,8 @@ def _key(one: _Suspect) -> tuple[str, str]:
     return one.group.subject, one.component
 
 
-def _specific_first(one: _Suspect) -> tuple[bool, float, str, str]:
+def _specific(one: _Suspect) -> tuple[bool, float, str, str]:
+    """By this a batch or firmware comes before its model."""
     return one.group.parent is None, one.chance, one.group.subject, one.component
 
 

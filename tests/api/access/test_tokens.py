@@ -171,15 +171,17 @@ def test_a_right_token_gets_past_the_gate(client, algorithm, key):
     ("changes", "header"),
     [
         ({"aud": ["other", AUDIENCE]}, {}),
-        ({"exp": NOW - 30, "iat": NOW - 600}, {}),  # another machine's clock may be a minute off
-        ({"nbf": NOW + 30}, {}),
+        ({"exp": -30, "iat": -600}, {}),  # another machine's clock may be a minute off
+        ({"nbf": 30}, {}),
         ({}, {"typ": "JWT"}),
         ({}, {"typ": None}),
         ({}, {"typ": "application/at+jwt"}),
     ],
 )
 def test_what_is_only_unusual_is_accepted(client, changes, header):
-    token = sign(said(**changes), **header)
+    now = int(time.time())
+    at = {name: now + value for name, value in changes.items() if isinstance(value, int)}
+    token = sign(said(**changes | at), **header)
     assert client.get(DEVICES, headers={"Authorization": f"bearer {token}"}).status_code == 503
 
 

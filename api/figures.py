@@ -1,0 +1,319 @@
+"""Key figures as JSON, CSV and the page tell them: what is asked for, and what it comes to."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Annotated, Final
+
+from fastapi import APIRouter, Query, Response
+from pydantic import Field
+
+from api import typography
+from api.access.gate import InErrand
+from api.asking import _Asked
+from api.problems import READING, invalid, not_found
+from api.rooms import InRooms, Rooms
+from api.schemas import Instant, Out
+from fleet import figures as core
+from fleet.figures import (
+    BEHIND,
+    Figures,
+    PlaceFigures,
+    Share,
+    Span,
+    TicketFact,
+    by_centre,
+    by_municipality,
+)
+from fleet.periods import Period, around, period_of
+from fleet.sla.calendar import local_day
+from fleet.words import Lang
+from storage import figures as stored
+from storage.connection import Connection
+from storage.figures import CentreName
+
+router = APIRouter(prefix="/api/v1/key-figures", tags=["key figures"], responses=READING)
+
+PERIOD: Final = r"^20[0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]))?$"
+TICKETS_MAX: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """The tickets of a time, and what they are counted by. `baseline` is in minutes a ticket."""
+
+    period: Period
+    span: Span
+    facts: Sequence[TicketFact]
+    centres: Sequence[CentreName]
+    centre: CentreName | None
+    baseline: float | None
+    is_baseline_set: bool
+
+    @property
+    def whole(self) -> Figures:
+        return core.figures(self.facts, self.span, self.baseline)
+
+
+class FiguresAsked(_Asked):
+    period: str | None = Field(
+        None,
+        pattern=PERIOD,
+        description="A month, quarter or year; this month when left out.",
+        examples=["2026-11", "2026-Q4", "2026"],
+    )
+    centre: str | None = Field(
+        None, max_length=80, pattern=r"^[^\x00]*$", description="Only of this centre, by its id."
+    )
+
+
+class BehindAsked(FiguresAsked):
+    figure: str = Field(description="The name of a number.", examples=["missed"])
+    key: str = Field(
+        "", max_length=120, pattern=r"^[^\x00]*$", description="Which, where there are several."
+    )
+    area: str | None = Field(
+        None, max_length=120, pattern=r"^[^\x00]*$", description="Only of this municipality."
+    )
+
+
+def counted(rooms: Rooms, conn: Connection, asked: FiguresAsked, now: datetime) -> Counted:
+    """What the figures of a time are made of.
+
+    Raises:
+        ProblemError: 404, no such centre.
+    """
+    chosen = None if asked.period is None else period_of(asked.period)
+    period = chosen or around(local_day(now), "month")
+    centres = stored.centres(conn)
+    centre = _centre(centres, asked.centre)
+    facts = stored.ticket_facts(conn, period.low, period.high)
+    if centre is not None:
+        facts = [fact for fact in facts if fact.centre_id == centre.id]
+    fixed = rooms.settings.baseline_minutes
+    baseline = stored.first_minutes(conn, period.low) if fixed is None else fixed
+    span = Span(period.low, period.high, now)
+    return Counted(period, span, facts, centres, centre, baseline, fixed is not None)
+
+
+def _centre(centres: Sequence[CentreName], wanted: str | None) -> CentreName | None:
+    if wanted is None:
+        return None
+    found = next((centre for centre in centres if centre.id == wanted), None)
+    if found is None:
+        raise not_found("centre with that id")
+    return found
+
+
+class ShareOut(Out):
+    """`hit_n` of `n` tickets; `low` and `high` are the 95 % interval of the share (Wilson)."""
+
+    hit_n: int
+    n: int
+    share: float | None
+    low: float
+    high: float
+
+
+class PromiseFigureOut(ShareOut):
+    """Deadlines of one promise that were decided in the time: kept, or missed."""
+
+    key: str
+    order_kind: str
+    policy_id: str
+    policy_version: int
+    clock: str
+    within: int
+    unit: str
+    target_share: float | None
+    is_ours: bool
+
+
+class MinutesOut(Out):
+    """Minutes that people noted. `cut`: how much less than the baseline; the aim is 0.6."""
+
+    noted_n: int
+    sum_min: int
+    mean: float | None
+    median: float | None
+    baseline: float | None
+    cut: float | None
+
+
+class CauseOut(Out):
+    component: str
+    ticket_n: int
+
+
+class FiguresOut(Out):
+    known_n: int = Field(description="Tickets whose fault became known in the time.")
+    solved_n: int = Field(description="Tickets first solved in the time.")
+    promises: list[PromiseFigureOut]
+    five_days: ShareOut = Field(description="Repairs within 5 working days; 88 % is the measure.")
+    causes: list[CauseOut]
+    remote: ShareOut = Field(description="Solved remotely: certainly without a visit.")
+    remote_or_handling: ShareOut = Field(description="The same, and users' mistakes: at most.")
+    held: ShareOut = Field(description="Repairs that did not come back within 30 days.")
+    minutes: MinutesOut
+
+
+class PlaceOut(Out):
+    """`figures` None: fewer devices than may be shown."""
+
+    name: str | None
+    device_n: int | None
+    figures: FiguresOut | None
+
+
+class KeyFiguresOut(Out):
+    period: str
+    from_at: Instant
+    to_at: Instant
+    centre: str | None
+    whole: FiguresOut
+    centres: list[PlaceOut]
+    municipalities: list[PlaceOut]
+
+
+class BehindOut(Out):
+    """The tickets that a number counts, the newest first; at most 500."""
+
+    ticket_n: int
+    ticket_nos: list[int]
+
+
+@router.get("", operation_id="get_key_figures")
+def get_key_figures(
+    rooms: InRooms, errand: InErrand, asked: Annotated[FiguresAsked, Query()]
+) -> KeyFiguresOut:
+    """Key figures of a month, quarter or year, in all, by centre and by municipality."""
+    with rooms.read(errand) as conn:
+        found = counted(rooms, conn, asked, datetime.now(UTC))
+    centres = by_centre(found.facts, found.span)
+    return KeyFiguresOut(
+        period=found.period.text,
+        from_at=found.span.low,
+        to_at=found.span.high,
+        centre=None if found.centre is None else found.centre.id,
+        whole=figures_out(found.whole),
+        centres=[_place_out(row) for row in centres],
+        municipalities=[_place_out(row) for row in by_municipality(found.facts, found.span)],
+    )
+
+
+@router.get("/tickets", operation_id="list_figure_tickets")
+def list_figure_tickets(
+    rooms: InRooms, errand: InErrand, asked: Annotated[BehindAsked, Query()]
+) -> BehindOut:
+    """The tickets behind one number of the key figures."""
+    if asked.figure not in BEHIND:
+        raise invalid("query.figure", f"use one of {', '.join(BEHIND)}")
+    with rooms.read(errand) as conn:
+        found = counted(rooms, conn, asked, datetime.now(UTC))
+    numbers = behind(found, asked)
+    return BehindOut(ticket_n=len(numbers), ticket_nos=numbers[:TICKETS_MAX])
+
+
+def behind(found: Counted, asked: BehindAsked) -> list[int]:
+    facts = [fact for fact in found.facts if asked.area is None or fact.area == asked.area]
+    return core.behind(facts, found.span, asked.figure, asked.key)
+
+
+def figures_out(found: Figures) -> FiguresOut:
+    promises = [
+        PromiseFigureOut.model_validate({**key._asdict(), "key": key.text, **_share(share)})
+        for key, share in found.promises.items()
+    ]
+    minutes = found.minutes
+    return FiguresOut(
+        known_n=found.known_n,
+        solved_n=found.solved_n,
+        promises=promises,
+        five_days=_share_out(found.five_days),
+        causes=[CauseOut(component=name, ticket_n=count) for name, count in found.causes],
+        remote=_share_out(found.remote),
+        remote_or_handling=_share_out(found.remote_or_handling),
+        held=_share_out(found.held),
+        minutes=MinutesOut.model_validate(minutes),
+    )
+
+
+def _share(share: Share) -> dict[str, object]:
+    low, high = share.interval
+    return {"hit_n": share.hit_n, "n": share.n, "share": share.value, "low": low, "high": high}
+
+
+def _share_out(share: Share) -> ShareOut:
+    return ShareOut.model_validate(_share(share))
+
+
+def _place_out(row: PlaceFigures) -> PlaceOut:
+    return PlaceOut(
+        name=row.name,
+        device_n=None if row.figures is None else row.device_n,
+        figures=None if row.figures is None else figures_out(row.figures),
+    )
+
+
+_HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
+    "sv": (
+        "Period", "Kommun", "Hjälpmedel", "Nya ärenden", "Lösta ärenden", "Avtalad tid: hållna",
+        "Avtalad tid: avgjorda", "Reparationer inom 5 arbetsdagar", "Reparationer",
+        "Andel inom 5 arbetsdagar, %", "Lösta på distans", "Reparationer som höll",
+        "Reparationer att bedöma", "Minuter",
+    ),
+    "en": (
+        "Period", "Municipality", "Devices", "New tickets", "Solved tickets", "Agreed time: kept",
+        "Agreed time: decided", "Repairs within 5 working days", "Repairs",
+        "Share within 5 working days, %", "Solved remotely", "Repairs that held",
+        "Repairs to judge", "Minutes",
+    ),
+}  # fmt: skip
+_HIDDEN: Final[dict[Lang, str]] = {"sv": "färre än 5", "en": "fewer than 5"}
+_NOWHERE: Final[dict[Lang, str]] = {"sv": "utan kommun", "en": "no municipality"}
+
+
+def as_csv(found: Counted, lang: Lang) -> str:
+    """One line for each municipality, as Swedish spreadsheets read it: semicolons, and a BOM."""
+    text = io.StringIO()
+    writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
+    writer.writerow(_HEADINGS[lang])
+    for row in by_municipality(found.facts, found.span):
+        writer.writerow(_line(found.period.text, row, lang))
+    return "\ufeff" + text.getvalue()
+
+
+def _line(period: str, row: PlaceFigures, lang: Lang) -> list[str]:
+    name = _NOWHERE[lang] if row.name is None else harmless(row.name)
+    if row.figures is None:
+        return [period, name, *[_HIDDEN[lang]] * (len(_HEADINGS[lang]) - 2)]
+    return [period, name, str(row.device_n), *_numbers(row.figures, lang)]
+
+
+def _numbers(found: Figures, lang: Lang) -> Iterator[str]:
+    kept = sum(share.hit_n for share in found.promises.values())
+    judged = sum(share.n for share in found.promises.values())
+    five = found.five_days
+    counts = (found.known_n, found.solved_n, kept, judged, five.hit_n, five.n)
+    yield from map(str, counts)
+    yield "" if five.value is None else typography.number(100 * five.value, lang, 1)
+    yield from map(str, (found.remote.hit_n, found.held.hit_n, found.held.n))
+    yield str(found.minutes.sum_min)
+
+
+def harmless(text: str) -> str:
+    """A cell that a spreadsheet takes for text, whatever it begins with."""
+    return f"'{text}" if text[:1] in set("=+-@\t\r") else text
+
+
+def csv_answer(found: Counted, lang: Lang) -> Response:
+    name = f"{'nyckeltal' if lang == 'sv' else 'key-figures'}-{found.period.text}.csv"
+    return Response(
+        as_csv(found, lang),
+        media_type="text/csv; charset=utf-8",
+        headers={"Content-Disposition": f'attachment; filename="{name}"'},
+    )

@@ -1,0 +1,147 @@
+"""Pages: key figures of a time, the tickets behind a number, and signs of abnormal use."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+from fastapi import APIRouter, Response
+from fastapi.responses import HTMLResponse
+
+from api import typography
+from api.access.gate import InErrand
+from api.figures import BehindAsked, Counted, FiguresAsked, behind, counted, csv_answer
+from api.fleet import model_name
+from api.pages.fleet import asked_in
+from api.rooms import InRooms
+from api.telling import Say, Voice, page
+from fleet.figures import (
+    BASELINE_TICKETS,
+    BEHIND,
+    FIVE_DAYS_TARGET,
+    MINUTES_AIM,
+    SMALLEST,
+    Share,
+    by_centre,
+    by_municipality,
+)
+from fleet.periods import Period, latest
+from fleet.sla.calendar import local_day
+from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS, signs
+from storage import figures as stored
+from storage import reading
+
+router = APIRouter(include_in_schema=False)
+
+CAUSE_ROWS: Final = 20
+PLACE_ROWS: Final = 100
+TICKET_ROWS: Final = 100
+SIGN_ROWS: Final = 100
+MONTHS, QUARTERS, YEARS = 24, 8, 5
+
+
+@router.get("/key-figures", operation_id="figures_page")
+def figures_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    asked = asked_in(FiguresAsked, say)
+    with rooms.read(errand) as conn:
+        found = counted(rooms, conn, asked, say.now)
+        sign_n = len(signs(stored.counters(conn)))
+    return page(
+        "figures.html",
+        say,
+        found=found,
+        figures=found.whole,
+        centres=by_centre(found.facts, found.span),
+        municipalities=by_municipality(found.facts, found.span)[:PLACE_ROWS],
+        centre_names={centre.id: centre.name for centre in found.centres},
+        sign_n=sign_n,
+        five_target=FIVE_DAYS_TARGET,
+        minutes_aim=MINUTES_AIM,
+        baseline_tickets=BASELINE_TICKETS,
+        smallest=SMALLEST,
+        cause_rows=CAUSE_ROWS,
+        is_over=found.span.high <= say.now,
+        **_choices(found, say),
+    )
+
+
+def _choices(found: Counted, say: Say) -> dict[str, Any]:
+    today = local_day(say.now)
+    lengths = (("month", MONTHS), ("quarter", QUARTERS), ("year", YEARS))
+    periods = [(length, list(latest(today, length, n))) for length, n in lengths]
+    return {
+        "periods": periods,
+        "period_name": lambda period: period_name(period, say),
+        "link": lambda figure, key=None, area=None: say.link(
+            "/key-figures/tickets",
+            figure=figure,
+            key=key,
+            area=area,
+            period=found.period.text,
+            centre=None if found.centre is None else found.centre.id,
+        ),
+        "shared": lambda share: shared(share, say),
+        "decimal": lambda value: typography.number(value, say.lang, 1),
+    }
+
+
+def period_name(period: Period, say: Say) -> str:
+    """`November 2026`, `kvartal 4 2026`, `2026`."""
+    if period.length == "month":
+        return say.month(period.first)
+    if period.length == "quarter":
+        return say.t("figures.quarter", n=(period.first.month + 2) // 3, year=period.first.year)
+    return str(period.first.year)
+
+
+def shared(share: Share, say: Say) -> tuple[str, str] | None:
+    """A share and its interval as people read them; None of nothing."""
+    if share.value is None:
+        return None
+    low, high = share.interval
+    return say.share(share.value), f"{say.n(round(low * 100))}–{say.share(high)}"
+
+
+@router.get("/key-figures.csv", operation_id="figures_csv")
+def figures_csv(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """By municipality, the small ones without their figures."""
+    asked = asked_in(FiguresAsked, say)
+    with rooms.read(errand) as conn:
+        found = counted(rooms, conn, asked, say.now)
+    return csv_answer(found, say.lang)
+
+
+@router.get("/key-figures/tickets", operation_id="figure_tickets_page")
+def figure_tickets_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    asked = asked_in(BehindAsked, say, figure="all")
+    if asked.figure not in BEHIND:
+        asked = asked.model_copy(update={"figure": "all"})
+    with rooms.read(errand) as conn:
+        found = counted(rooms, conn, asked, say.now)
+        numbers = behind(found, asked)
+        tickets = reading.tickets(conn, numbers[:TICKET_ROWS])
+    return page(
+        "figure_tickets.html",
+        say,
+        asked=asked,
+        found=found,
+        tickets=tickets,
+        ticket_n=len(numbers),
+        name=period_name(found.period, say),
+    )
+
+
+@router.get("/key-figures/use", operation_id="use_page")
+def use_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    with rooms.read(errand) as conn:
+        found = signs(stored.counters(conn))
+    return page(
+        "use.html",
+        say,
+        signs=found[:SIGN_ROWS],
+        sign_n=len(found),
+        model_name=model_name,
+        least=MIN_COUNT,
+        hours=MIN_DRIVEN_H,
+        peers=MIN_PEERS,
+        decimal=lambda value: typography.number(value, say.lang, 1),
+    )
