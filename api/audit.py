@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Final
 
@@ -15,8 +16,9 @@ from api.problems import READING
 from api.rooms import InRooms
 from api.schemas import Instant, Out
 from fleet.access.audit import Row
-from storage import audit
+from storage import audit, privacy
 from storage.audit import AuditFilter
+from storage.connection import Connection
 
 router = APIRouter(prefix="/api/v1/audit", tags=["audit"], responses=READING)
 
@@ -76,10 +78,23 @@ def list_audit(
         until_at=_in_years(asked.to),
     )
     with rooms.read(errand) as conn:
-        rows = audit.page(conn, wanted, asked.limit + 1, before)
-    shown = rows[: asked.limit]
-    following = cursors.encode("audit", (shown[-1].no,)) if len(rows) > asked.limit else None
+        shown, following = listed(conn, wanted, asked.limit, before)
     return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+
+
+def listed(
+    conn: Connection, wanted: AuditFilter, limit: int, before_no: int | None
+) -> tuple[list[Row], str | None]:
+    """The newest entries first, and the cursor of what follows."""
+    if wanted.from_at is not None or wanted.until_at is not None:
+        span = privacy.log_range(conn, wanted.tenant, wanted.from_at, wanted.until_at)
+        if span is None:
+            return [], None
+        wanted = replace(wanted, from_no=span[0])
+        before_no = min(before_no or span[1] + 1, span[1] + 1)
+    rows = audit.page(conn, wanted, limit + 1, before_no)
+    shown = rows[:limit]
+    return shown, cursors.encode("audit", (shown[-1].no,)) if len(rows) > limit else None
 
 
 def _in_years(at: datetime | None) -> datetime | None:

@@ -97,6 +97,9 @@ def counted(rooms: Rooms, conn: Connection, asked: FiguresAsked, now: datetime) 
     fixed = rooms.settings.baseline_minutes
     baseline = stored.first_minutes(conn, period.low) if fixed is None else fixed
     span = Span(period.low, period.high, now)
+    facts = core.counted(stored.ticket_facts(conn, period.low, period.high), span)
+    if centre is not None:
+        facts = [fact for fact in facts if fact.centre_id == centre.id]
     return Counted(period, span, facts, centres, centre, baseline, fixed is not None)
 
 

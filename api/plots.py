@@ -135,7 +135,8 @@ def _draw(conn: Connection, device_no: int, frame: Frame, marks: Sequence[Mark])
     if metric_no is None:
         return chart(frame, series.Series([], None, 0), marks)
     key = SeriesKey(device_no, metric_no)
-    chosen = "raw" if series.chosen("auto", frame.span) == "raw" else "hour"
+    is_short = series.chosen("auto", frame.span) == "raw"
+    chosen: series.Known = "raw" if is_short else "hour"
     return chart(frame, found_series(conn, key, frame.span, chosen, POINT_BUDGET), marks)
 
 

@@ -121,8 +121,8 @@ def timeline(frame: Frame, episodes: Sequence[EpisodeRow], marks: Sequence[Mark]
     parts = [
         _words(frame, shown),
         *time_axis(frame, base, base + 20),
-        *(_lane(frame, place, *lane) for place, lane in enumerate(shown)),
         *_loans(frame, marks, base),
+        *(_lane(frame, place, *lane) for place, lane in enumerate(shown)),
     ]
     head = Markup(
         '<svg class="chart lanes" viewBox="0 0 {} {}" role="img" aria-labelledby="tlt tld">'

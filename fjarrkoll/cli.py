@@ -475,7 +475,8 @@ def ledger_check(as_json: AsJson = False) -> None:
 @app.command()
 def bench(
     parts: Annotated[
-        list[str] | None, typer.Argument(help="drain, live, rules, backtest; all when none.")
+        list[str] | None,
+        typer.Argument(help="drain, live, rules, backtest, people; all when none."),
     ] = None,
     records: Annotated[int, typer.Option(min=1_000)] = 60_000,
     devices: Annotated[int, typer.Option(min=100, max=100_000)] = 20_000,
@@ -486,16 +487,21 @@ def bench(
     ] = None,
     backtest_devices: Annotated[int, typer.Option(min=100)] = 10_000,
     backtest_days: Annotated[int, typer.Option(min=10, max=365)] = 180,
+    county_devices: Annotated[int, typer.Option(min=3_000, max=1_000_000)] = 100_000,
+    samples: Annotated[
+        int, typer.Option(min=1_000_000, help="people: rows of samples.")
+    ] = 50_000_000,
     postgres_bin: Annotated[
         Path | None, typer.Option(help="Programs of a PostgreSQL with TimescaleDB.")
     ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure with servers on this machine: the ingest path takes about three minutes, the rules
-    five, the backtest of half a year ten.
+    five, the backtest of half a year ten, the pages over a county twenty.
 
     Example: fjarrkoll bench drain --json
     """
+    from fjarrkoll.bench.county import CountySettings  # noqa: PLC0415
     from fjarrkoll.bench.rules import FLEETS  # noqa: PLC0415
     from fjarrkoll.bench.run import PARTS, BenchSettings, run_bench  # noqa: PLC0415
 
@@ -516,6 +522,7 @@ def bench(
             tuple(fleet or FLEETS),
             backtest_devices,
             backtest_days,
+            CountySettings(county_devices, samples=samples),
             url,
             postgres_bin,
         ),

@@ -52,7 +52,7 @@ class Settings(BaseSettings):
     session_hours: float = Field(12.0, ge=0.1, le=24)
     session_idle_minutes: float = Field(60.0, ge=1, le=480)
     baseline_minutes: float | None = Field(
-        None, gt=0, le=10_000, description="minutes a ticket took before, for the key figures"
+        None, ge=1, le=10_000, description="minutes a ticket took before, for the key figures"
     )
     person_link_days: int = Field(
         30, ge=0, le=3650, description="days after a loan until who had it is forgotten"

@@ -282,11 +282,12 @@ class PlaceFigures:
 
 
 def by_centre(facts: Iterable[TicketFact], span: Span) -> list[PlaceFigures]:
+    """Each centre of tickets that are `counted`."""
     return _by_place(facts, span, lambda fact: fact.centre_id)
 
 
 def by_municipality(facts: Iterable[TicketFact], span: Span) -> list[PlaceFigures]:
-    """Each municipality; the small ones without their figures.
+    """Each municipality of tickets that are `counted`; the small ones without their figures.
 
     Where only one is small, the next one is left out too: else it could be had by subtraction.
     """
@@ -305,13 +306,17 @@ def _by_place(
 ) -> list[PlaceFigures]:
     found: defaultdict[str | None, list[TicketFact]] = defaultdict(list)
     for fact in facts:
-        if is_counted(fact, span):
-            found[place(fact)].append(fact)
+        found[place(fact)].append(fact)
     rows = [
         PlaceFigures(name, len({f.device_no for f in listed}), figures(listed, span))
         for name, listed in found.items()
     ]
     return sorted(rows, key=lambda row: (row.name is None, row.name or ""))
+
+
+def counted(facts: Iterable[TicketFact], span: Span) -> list[TicketFact]:
+    """The tickets that some figure of the time counts: what places are compared by."""
+    return [fact for fact in facts if is_counted(fact, span)]
 
 
 def is_counted(fact: TicketFact, span: Span) -> bool:

@@ -102,6 +102,7 @@ class AuditFilter:
     subject: str | None = None
     from_at: datetime | None = None
     until_at: datetime | None = None
+    from_no: int | None = None
 
 
 def page(

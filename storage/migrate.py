@@ -73,7 +73,16 @@ def run_rules() -> None:
 def run_people() -> None:
     """Revision 0003: sessions, the access log, and row-level security."""
     connection = op.get_bind()
-    for part in ("sessions", "audit", "people", "devices", "overview", "privacy", "stream", "grants"):
+    for part in (
+        "sessions",
+        "audit",
+        "people",
+        "privacy",
+        "devices",
+        "overview",
+        "stream",
+        "grants",
+    ):
         _run(connection, _migration_sql(f"0003_{part}.sql"))
 
 

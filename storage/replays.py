@@ -139,10 +139,12 @@ class _Errand:
     def _refused_again(self, conn: Connection, kept: _Kept, verdict: Verdict) -> Replayed:
         """It stays, and no count changes: it was counted when it came."""
         assert isinstance(verdict, Refused), "a state is not replayed"
-        said = {"reason": str(verdict.reason), "detail": storable(verdict.detail)}
-        row = {"quarantine_no": self.quarantine_no, "now": self.now, **said}
-        conn.execute(_SQL["note_refused_again"], row)
-        return Replayed(self.quarantine_no, Became.REFUSED, kept.message_n, **said)
+        reason, detail = str(verdict.reason), storable(verdict.detail)
+        row = {"quarantine_no": self.quarantine_no, "now": self.now}
+        conn.execute(_SQL["note_refused_again"], row | {"reason": reason, "detail": detail})
+        return Replayed(
+            self.quarantine_no, Became.REFUSED, kept.message_n, reason=reason, detail=detail
+        )
 
 
 def _checked(conn: Connection, quarantine_no: int, query: str) -> _Kept:

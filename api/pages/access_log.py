@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
 from api.access.gate import Errand, InErrand
+from api.audit import listed
 from api.forms import Posted
 from api.own import what_was_done
 from api.problems import not_found
@@ -40,11 +41,13 @@ def access_log_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
     wanted = _wanted(errand, say)
     sample_n = _number(say.query.get("sample"), SAMPLE_MAX)
     seed = _number(say.query.get("seed"), _SEED_MAX) or secrets.randbelow(_SEED_MAX - 1) + 1
+    rows: Sequence[Row]
     with rooms.read(errand) as conn:
         if sample_n:
             rows, following = _sample(conn, wanted, sample_n, seed), None
         else:
-            rows, following = _listed(conn, wanted, say)
+            before = cursors.decode("audit", say.query.get("cursor"), cursors.read_number)
+            rows, following = listed(conn, wanted, ROWS, before)
         numbers = [row.no for row in rows]
         checks = privacy.checked(conn, wanted.tenant, _CHECKS, numbers)
     return page(
@@ -94,23 +97,17 @@ def _number(said: str | None, most: int) -> int:
     return min(int(text), most) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
 
 
-def _listed(conn: Connection, wanted: AuditFilter, say: Say) -> tuple[Sequence[Row], str | None]:
-    before = cursors.decode("audit", say.query.get("cursor"), cursors.read_number)
-    rows = audit.page(conn, wanted, ROWS + 1, before)
-    shown = rows[:ROWS]
-    more = len(rows) > ROWS
-    return shown, cursors.encode("audit", (shown[-1].no,)) if more else None
-
-
 def _sample(conn: Connection, wanted: AuditFilter, count: int, seed: int) -> list[Row]:
     """Entries drawn at random from the time asked for; the same seed draws the same."""
     span = privacy.log_range(conn, wanted.tenant, wanted.from_at, wanted.until_at)
     if span is None:
         return []
-    found = []
-    for number in spot_check(*span, count, seed):
-        found += audit.page(conn, replace(wanted, device_id=None, subject=None), 1, number + 1)
-    return found
+    anything = replace(wanted, device_id=None, subject=None)
+    return [
+        row
+        for number in spot_check(*span, count, seed)
+        for row in audit.page(conn, replace(anything, from_no=number), 1, number + 1)
+    ]
 
 
 @router.post("/access-log/{entry_no}/check", operation_id="check_entry_page")

@@ -24,7 +24,7 @@ from fleet.figures import (
     by_centre,
     by_municipality,
 )
-from fleet.periods import Period, latest
+from fleet.periods import Length, Period, latest
 from fleet.sla.calendar import local_day
 from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS, signs
 from storage import figures as stored
@@ -66,7 +66,9 @@ def figures_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
 
 def _choices(found: Counted, say: Say) -> dict[str, Any]:
     today = local_day(say.now)
-    lengths = (("month", MONTHS), ("quarter", QUARTERS), ("year", YEARS))
+    lengths: tuple[tuple[Length, int], ...] = (
+        ("month", MONTHS), ("quarter", QUARTERS), ("year", YEARS),
+    )  # fmt: skip
     periods = [(length, list(latest(today, length, n))) for length, n in lengths]
     return {
         "periods": periods,
@@ -126,7 +128,7 @@ def figure_tickets_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRes
         found=found,
         tickets=tickets,
         ticket_n=len(numbers),
-        name=period_name(found.period, say),
+        period=period_name(found.period, say),
     )
 
 

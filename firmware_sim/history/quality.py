@@ -330,7 +330,7 @@ wiring faults; what fails in a device that is put away shows when it is taken ou
 controller has one total of each code; an incident is about the group whose devices are most nearly
 its own.
 
-Most of what is missed is the power supply of a breathing device that is changed within a fortnight.
+What is missed most is the power supply of a breathing device that is changed within a fortnight.
 Nothing tells its silence from a holiday or a stay in hospital, which are several times as common,
 and its user calls. A shorter wait would find it at the price of tickets of which most are wrong.
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -41,6 +42,21 @@ class LiveSettings:
 
 def measure(stage: Stage, settings: LiveSettings, say: Say) -> dict[str, Any]:
     """Run live load twice: alone, and while a backlog drains."""
+    with running(stage, settings) as run:
+        say(f"{settings.rate_per_s:,} records/s for {settings.seconds:.0f} s")
+        alone = run.live()
+        say(f"the same while a backlog of {settings.backlog:,} records drains")
+        flushed = run.live_during_flush()
+        return {
+            "alone": alone,
+            "during_flush": flushed,
+            "worker_peak_memory_mb": run.peak_memory_mb(),
+        }
+
+
+@contextmanager
+def running(stage: Stage, settings: LiveSettings) -> Iterator[Run]:
+    """Workers, and a load that can be let loose on them, for as long as the block lasts."""
     stage.register(
         device_names(settings.devices, "live")
         + device_names(settings.backlog_devices, "late")
@@ -52,14 +68,9 @@ def measure(stage: Stage, settings: LiveSettings, say: Say) -> dict[str, Any]:
         child.start()
         child.wait_for_line("process_ready")
     try:
-        run = _Run(stage, settings)
-        say(f"{settings.rate_per_s:,} records/s for {settings.seconds:.0f} s")
-        alone = run.live()
-        say(f"the same while a backlog of {settings.backlog:,} records drains")
-        flushed = run.live_during_flush()
-        memory = peak_memory_mb(ingest.pid)
+        run = Run(stage, settings, ingest.pid)
+        yield run
         run.close()
-        return {"alone": alone, "during_flush": flushed, "worker_peak_memory_mb": memory}
     finally:
         diagnose.stop()
         ingest.stop()
@@ -79,9 +90,12 @@ class _Watch:
         return len(self.sent.keys() - self.seen.keys())
 
 
-class _Run:
-    def __init__(self, stage: Stage, settings: LiveSettings) -> None:
+class Run:
+    """A load from many devices, and watchers that see when it shows."""
+
+    def __init__(self, stage: Stage, settings: LiveSettings, worker_pid: int) -> None:
         self._stage = stage
+        self._worker_pid = worker_pid
         self._settings = settings
         self._live = Wire("127.0.0.1", stage.mqtt_port, "bench-live")
         self._names = device_names(settings.devices, "live")
@@ -94,6 +108,9 @@ class _Run:
 
     def close(self) -> None:
         self._live.close()
+
+    def peak_memory_mb(self) -> float:
+        return peak_memory_mb(self._worker_pid)
 
     def live(self) -> dict[str, Any]:
         """Live load for the given time; everything sent must show in the end."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from fjarrkoll.bench import backtest, drain, live, rules
+from fjarrkoll.bench import backtest, drain, live, people, rules
+from fjarrkoll.bench.county import CountySettings
 from fjarrkoll.bench.stage import Stage, circumstances, stage
 
-PARTS: Final = ("drain", "live", "rules", "backtest")
+PARTS: Final = ("drain", "live", "rules", "backtest", "people")
 
 Say = Callable[[str], None]
 
@@ -27,6 +28,7 @@ class BenchSettings:
     fleets: tuple[int, ...] = rules.FLEETS
     backtest_devices: int = 10_000
     backtest_days: int = 180
+    county: CountySettings = field(default_factory=CountySettings)
     database_url: str | None = None
     bin_dir: Path | None = None
 
@@ -50,6 +52,9 @@ def _measured(part: str, place: Stage, settings: BenchSettings, say: Say) -> dic
         case "backtest":
             asked = backtest.BacktestSettings(settings.backtest_devices, settings.backtest_days)
             return backtest.measure(place, asked, say)
+        case "people":
+            wanted = people.PeopleSettings(settings.county, live_seconds=settings.live_seconds)
+            return people.measure(place, wanted, say)
         case _:
             load = live.LiveSettings(
                 seconds=settings.live_seconds, devices=settings.devices, backlog=settings.backlog

@@ -42,12 +42,15 @@ class Stage:
     mqtt_port: int
     broker: str
 
-    def child(self, name: str, *arguments: str, tag: str = "") -> Child:
-        """A `fjarrkoll` process on these servers."""
+    def child(
+        self, name: str, *arguments: str, tag: str = "", more: Mapping[str, str] | None = None
+    ) -> Child:
+        """A `fjarrkoll` process on these servers; `more` is its environment beside theirs."""
         environment: Mapping[str, str] = {
             "FJARRKOLL_DATABASE_URL": self.database_url,
             "FJARRKOLL_MQTT_URL": self.mqtt_url,
             "FJARRKOLL_LOG_LEVEL": "info",
+            **(more or {}),
         }
         log = self.directory / f"{name}{tag}.log"
         return Child(name, (name, *arguments), environment, log)

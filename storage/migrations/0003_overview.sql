@@ -157,7 +157,7 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ) first
 $$;
 
--- The newest value of some counters, for every device that reports them.
+-- The newest value of some counters, for every device that reports them and shares them.
 CREATE FUNCTION counters_of_fleet(metrics text[])
 RETURNS TABLE (device_id text, model_id text, centre_no int, area text, metric text, value float8)
 LANGUAGE sql STABLE SECURITY DEFINER
@@ -165,6 +165,8 @@ SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom
     SELECT r.device_id, r.model_id, r.centre_no, r.area, m.name, l.value
     FROM metric m JOIN latest l USING (metric_no) JOIN reached_devices() r USING (device_no)
     WHERE m.name = ANY(metrics)
+        AND (device_no NOT IN (SELECT unshared_devices())
+            OR NOT l.at <@ hidden_times(device_no, m.metric_no))
 $$;
 
 -- Several tenants share the rules of an installation; then none of them decides alone.

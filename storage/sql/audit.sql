@@ -13,6 +13,7 @@ SELECT audit_no, at, subject, name, role, action, object_kind, object_id, commis
     device_id, loan_no, person, why, request_id, previous, hash
 FROM audit
 WHERE tenant_no = tenant_no_of(%(tenant)s::text) AND audit_no < %(before_no)s::bigint
+    AND audit_no >= coalesce(%(from_no)s::bigint, 0)
     AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s::text)
     AND (%(loan_no)s::bigint IS NULL OR loan_no = %(loan_no)s::bigint)
     AND (%(person)s::text IS NULL OR person = %(person)s::text)

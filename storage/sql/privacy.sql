@@ -180,12 +180,15 @@ FROM incident_hold AS h LEFT JOIN device AS d USING (device_no)
 WHERE h.tenant_no = scope_tenant() AND h.hold_no < %(before_no)s::bigint
 ORDER BY h.hold_no DESC LIMIT %(limit)s::int;
 
--- name: log_range
--- The first and last number of a tenant's log within a time.
-SELECT min(audit_no), max(audit_no) FROM audit
-WHERE tenant_no = tenant_no_of(%(tenant)s::text)
-    AND (%(from_at)s::timestamptz IS NULL OR at >= %(from_at)s::timestamptz)
-    AND (%(until_at)s::timestamptz IS NULL OR at < %(until_at)s::timestamptz);
+-- name: log_ends
+-- The first and last number of a tenant's log that the caller sees.
+SELECT min(audit_no), max(audit_no) FROM audit WHERE tenant_no = tenant_no_of(%(tenant)s::text);
+
+-- name: log_time
+-- When the entry of a number was made, or the next one that the caller sees.
+SELECT at FROM audit
+WHERE tenant_no = tenant_no_of(%(tenant)s::text) AND audit_no >= %(no)s::bigint
+ORDER BY audit_no LIMIT 1;
 
 -- name: checked_entries
 -- Which of these entries of the log somebody has checked, by whom and when; the last check counts.

@@ -27,6 +27,7 @@ PAGES = {
     "ticket-forecast": "/tickets/{forecast}",
     "ticket-incident": "/tickets/{incident}",
     "ticket-urgent": "/tickets/{urgent}?lang=en",
+    "new-ticket": "/new-ticket?device=fk-50050",
     "devices": "/devices",
     "device-24h": "/devices/fk-20417",
     "device-7d": "/devices/fk-20417?range=7d",

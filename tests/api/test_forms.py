@@ -228,3 +228,38 @@ def test_ticked_rows_are_read_strictly(values):
     assert [(row.ticket_no, row.seen) for row in selected_in(form)] == [(7, 3)]
     many = type(form)({"ticket": [f"{number}:1" for number in range(1, 200)] + values})
     assert len(selected_in(many)) == AT_ONCE_MAX
+
+
+def report(client, headers=DESK, lang="sv", **fields):
+    return client.post(
+        f"/new-ticket?lang={lang}", data=fields, headers=headers, follow_redirects=False
+    )
+
+
+TOLD = {"order_kind": "AU", "component": "tube", "severity": "major", "usability": "degraded",
+        "title": "Sladden glappar", "text": "Vid ratten"}  # fmt: skip
+
+
+@pytest.mark.parametrize("mark", ["fk-50050", "4480 0050", "SN000050"])
+def test_a_call_becomes_a_ticket_by_any_mark_on_the_device(client, by_hand, mark):
+    done = report(client, device=mark, **TOLD)
+    assert done.status_code == 303, done.text
+    ticket = client.get("/api/v1" + done.headers["location"].partition("?")[0]).json()
+    assert (ticket["device_id"], ticket["title_sv"]) == ("fk-50050", "Sladden glappar")
+    assert ticket["events"][0]["who"] == "Karim Kundtjänst"
+
+
+def test_a_call_that_is_not_a_ticket_yet_keeps_what_was_typed(client, by_hand):
+    number = by_hand(component="tube")
+    already = report(client, device="fk-50050", **TOLD)
+    assert already.status_code == 409
+    assert "Det finns redan ett öppet ärende om samma del." in already.text
+    assert f'href="/tickets/{number}?lang=sv"' in already.text
+    assert "Vid ratten</textarea>" in already.text
+    unknown = report(client, device="nobody", **TOLD)
+    assert "Det finns inget hjälpmedel, eller mer än ett" in unknown.text
+    many = report(client, device="4480", **TOLD)
+    assert "Det finns inget hjälpmedel, eller mer än ett" in many.text
+    empty = report(client, device="fk-50050", title=" ", order_kind="AU")
+    assert "Skriv vad som är fel" in empty.text
+    assert report(client, bearer(Role.AUDITOR), device="fk-50050", **TOLD).status_code == 403

@@ -20,12 +20,16 @@ def _words(text: str) -> set[str]:
 def test_every_named_constraint_and_index_exists(conn: Connection) -> None:
     rows = conn.execute(
         "SELECT conname FROM pg_constraint UNION SELECT indexname FROM pg_indexes"
-        " UNION SELECT tgname FROM pg_trigger"
+        " UNION SELECT tgname FROM pg_trigger UNION SELECT proname FROM pg_proc"
     ).fetchall()
     section = PAGE.split("## Invariants", 1)[1]
     enforced_by = " ".join(line.split("|")[2] for line in section.splitlines() if "|" in line)
     named = {word for word in _words(enforced_by) if re.fullmatch(r"[a-z]+(_[a-z]+)+", word)}
-    assert named - {row[0] for row in rows} == {"check_durability", "intake_total"}
+    assert named - {row[0] for row in rows} == {
+        "check_durability",
+        "check_policy",
+        "intake_total",
+    }
 
 
 def test_every_named_file_exists() -> None:

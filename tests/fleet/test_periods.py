@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from itertools import pairwise
 
 import pytest
 
@@ -34,6 +35,4 @@ def test_periods_follow_each_other_without_a_gap():
     for length in ("month", "quarter", "year"):
         listed = list(latest(date(2026, 2, 3), length, 15))
         assert listed[0] == around(date(2026, 2, 3), length)
-        assert all(
-            after.low == before.high for after, before in zip(listed, listed[1:], strict=False)
-        )
+        assert all(after.low == before.high for after, before in pairwise(listed))

@@ -182,6 +182,14 @@ def test_what_safety_needs_is_shared_all_the_time(unshared, scope):
     assert reading.faults(unshared, device_no, Span(NOW - 15 * DAY, NOW), 9)
 
 
+def test_overviews_of_the_fleet_leave_out_what_is_not_shared(unshared):
+    enter(unshared, STAFF)
+    query = "SELECT device_id FROM counters_of_fleet(%s) ORDER BY 1"
+    service = unshared.execute(query, [[SERVICE]]).fetchall()
+    safety = unshared.execute(query, [[SAFETY]]).fetchall()
+    assert (service, safety) == ([(OTHER,)], [(CHAIR,), (OTHER,)])
+
+
 @on_both
 def test_sharing_again_shows_what_comes_and_not_what_was(unshared):
     privacy.share_again(unshared, loan_of(unshared, person("p-new")), NOW - 5 * DAY)
@@ -610,3 +618,24 @@ def test_a_person_has_their_own_unshared_values_in_their_export(unshared):
 def test_the_owner_finds_where_a_pseudonym_is_known(owner):
     assert tenants_of(owner, "p-old") == ["r1", "r2"]
     assert tenants_of(owner, "p-nobody") == []
+
+
+# The access log
+
+
+@pytest.mark.parametrize(("low", "high"), [(None, None), (3, None), (None, 3), (2, 5), (-9, 99)])
+def test_the_numbers_of_a_time_hold_every_entry_of_it_and_little_else(owner, low, high):
+    for hour in range(10):
+        append(owner, "r1", [entry_of(at=NOW - 10 * HOUR + hour * HOUR)])
+    from_at, until_at = (None if n is None else NOW - 10 * HOUR + n * HOUR for n in (low, high))
+    wanted = AuditFilter("r1", from_at=from_at, until_at=until_at)
+    numbers = {row.no for row in page(owner, wanted, 99)}
+    first, last = privacy.log_range(owner, "r1", from_at, until_at)
+    assert numbers <= set(range(first, last + 1))
+    assert last + 1 - first <= len(numbers) + 2
+    within = AuditFilter("r1", from_at=from_at, until_at=until_at, from_no=first)
+    assert {row.no for row in page(owner, within, 99, last + 1)} == numbers
+
+
+def test_an_empty_log_has_no_numbers(owner):
+    assert privacy.log_range(owner, "r1", None, None) is None

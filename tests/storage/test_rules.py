@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -27,7 +28,11 @@ from storage.rules import (
 
 NOON = datetime(2026, 11, 20, 12, 0, tzinfo=UTC)
 SECOND = timedelta(seconds=1)
-BODY = shipped_rules()["apap-leak-rising"][1].replace('id = "apap-leak-rising"', 'id = "mine"')
+BODY = re.sub(
+    r'id = "apap-leak-rising"\nversion = \d+',
+    'id = "mine"\nversion = 1',
+    shipped_rules()["apap-leak-rising"][1],
+)
 
 
 @pytest.fixture

@@ -1,0 +1,265 @@
+"""How long people wait for pages and lists over a county, and what reading does to ingest."""
+
+from __future__ import annotations
+
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from itertools import cycle
+from multiprocessing import get_context
+from multiprocessing.synchronize import Event
+from typing import Any, Final
+
+import httpx
+
+from fjarrkoll.bench import live
+from fjarrkoll.bench.county import CARE_UNIT, FIRST, PERSON, CountySettings, fill
+from fjarrkoll.bench.load import TENANT
+from fjarrkoll.bench.stage import Stage
+from fjarrkoll.embedded.broker import free_port
+from fleet.access.callers import Caller, Role
+from storage.connection import connect
+from storage.sessions import open_session
+
+CALLERS_EACH: Final = 16
+"""People of one role: requests are shared among them, since each has a limit."""
+
+PAGE_MAX_BYTES: Final = 150_000
+PAGE_AIM_MS: Final = 300.0
+LIST_AIM_MS: Final = 200.0
+READERS: Final = 8
+_COOKIE: Final = "fjarrkoll_session"
+_NOBODY: Final = "http://127.0.0.1:9"
+"""An issuer that is never asked: the people here have their sessions already."""
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """One address, who asks for it, and how long it may take."""
+
+    path: str
+    role: Role
+    aim_ms: float
+    is_page: bool = False
+
+
+def pages() -> list[Place]:
+    """Every page of the menu and below it."""
+    manager, desk, tech = Role.CENTRE_MANAGER, Role.SERVICE_DESK, Role.TECHNICIAN
+    listed = (
+        ("/", desk), ("/?sort=severity", desk), ("/tickets?state=closed", desk),
+        ("/tickets/{ticket}", tech), ("/devices", tech), (f"/devices/{FIRST}", tech),
+        (f"/devices/{FIRST}?range=30d", tech), ("/find?q=4471+0000", tech), ("/fleet", manager),
+        ("/fleet?by=centre", manager), ("/key-figures", manager), ("/rules", manager),
+        ("/data-health", tech), ("/my-device", Role.PATIENT), ("/my-loans", Role.PRESCRIBER),
+        ("/access-log", Role.AUDITOR),
+    )  # fmt: skip
+    return [Place(path, role, PAGE_AIM_MS, is_page=True) for path, role in listed]
+
+
+def lists() -> list[Place]:
+    """Every list, and the series behind a chart of thirty days."""
+    desk, tech, admin = Role.SERVICE_DESK, Role.TECHNICIAN, Role.ADMINISTRATOR
+    own = f"/api/v1/devices/{FIRST}"
+    listed = (
+        ("/api/v1/devices", tech), ("/api/v1/devices?q=sn9", tech), (own, tech),
+        (f"{own}/samples?metric=battery_voltage_v&from={{month_ago}}", tech),
+        (f"{own}/samples?metric=battery_voltage_v", tech), (f"{own}/faults", tech),
+        (f"{own}/episodes", tech), (f"{own}/loans", desk), (f"{own}/placements", tech),
+        (f"{own}/gaps", tech), ("/api/v1/tickets", desk), ("/api/v1/tickets?sort=severity", desk),
+        ("/api/v1/tickets?state=ended", desk), ("/api/v1/tickets?due=overdue", desk),
+        ("/api/v1/tickets/{ticket}", desk), ("/api/v1/tickets/{ticket}/events", desk),
+        ("/api/v1/findings", tech), ("/api/v1/episodes?system=vr2&code=7100", tech),
+        ("/api/v1/gaps", tech), ("/api/v1/ledger", tech), ("/api/v1/quarantine", admin),
+        ("/api/v1/users", admin), ("/api/v1/audit", Role.AUDITOR), ("/api/v1/rules", tech),
+        (f"/api/v1/fhir/Observation?device=Device/{FIRST}&code=battery_voltage_v", tech),
+        (f"/api/v1/fhir/Task?focus=Device/{FIRST}", tech),
+    )  # fmt: skip
+    return [Place(path, role, LIST_AIM_MS) for path, role in listed]
+
+
+@dataclass(frozen=True, slots=True)
+class PeopleSettings:
+    """How much, and for how long the live load runs each time."""
+
+    county: CountySettings = field(default_factory=CountySettings)
+    requests: int = 100
+    reads_per_s: int = 200
+    live_seconds: float = 20.0
+    live_devices: int = 5_000
+    rate_per_s: int = 300
+
+
+def measure(stage: Stage, settings: PeopleSettings, say: Say) -> dict[str, Any]:
+    """Fill a county, ask for everything, then let devices report while people read."""
+    filled = fill(stage, settings.county, say)
+    sessions = _sessions(stage)
+    with _api(stage) as url:
+        answers = _asked_for(url, _filled_in(stage), sessions, settings.requests, say)
+        ingest = _with_and_without_readers(stage, url, sessions, settings, say)
+    return {"filled": filled, "answers": answers, "ingest": ingest}
+
+
+@contextmanager
+def _api(stage: Stage) -> Iterator[str]:
+    port = free_port()
+    child = stage.child(
+        "api", "--port", str(port),
+        more={"FJARRKOLL_OIDC_ISSUER_URL": _NOBODY, "FJARRKOLL_OIDC_CLAIMS": "builtin"},
+    )  # fmt: skip
+    child.start()
+    try:
+        child.wait_for_line("api_ready")
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        child.stop()
+
+
+def _sessions(stage: Stage) -> dict[Role, list[str]]:
+    """Sessions of several people of each role, as signing in leaves them."""
+    found: dict[Role, list[str]] = {}
+    with connect(stage.database_url) as conn:
+        for role in Role:
+            found[role] = [secrets.token_urlsafe(32) for _ in range(CALLERS_EACH)]
+            for number, token in enumerate(found[role]):
+                now = datetime.now(UTC)
+                open_session(conn, token, _caller(role, number), now, timedelta(hours=12))
+        conn.commit()
+    return found
+
+
+def _caller(role: Role, number: int) -> Caller:
+    return Caller(
+        f"bench-{role}-{number}",
+        f"Bo {role}",
+        role,
+        TENANT,
+        care_unit=CARE_UNIT if role is Role.PRESCRIBER else None,
+        person=PERSON if role is Role.PATIENT else None,
+        device=FIRST if role is Role.DEVICE else None,
+    )
+
+
+def _filled_in(stage: Stage) -> list[Place]:
+    """All places, with the ticket and the instant that their addresses name."""
+    with connect(stage.database_url) as conn:
+        row = conn.execute("SELECT min(ticket_no) FROM ticket").fetchone()
+    assert row is not None
+    month_ago = f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}"
+    return [
+        Place(
+            place.path.format(ticket=row[0], month_ago=month_ago),
+            place.role, place.aim_ms, place.is_page,
+        )
+        for place in pages() + lists()
+    ]  # fmt: skip
+
+
+def _asked_for(
+    url: str, places: Sequence[Place], sessions: Mapping[Role, list[str]], times: int, say: Say
+) -> list[dict[str, Any]]:
+    found = []
+    with httpx.Client(base_url=url, timeout=30) as client:
+        for place in places:
+            one = _timed(client, place, sessions[place.role], times)
+            say(f"  {one['p95_ms']:8.1f} ms  {one['bytes']:>7,} B  {place.path}")
+            found.append(one)
+    return found
+
+
+def _timed(client: httpx.Client, place: Place, tokens: Sequence[str], times: int) -> dict[str, Any]:
+    """One address asked for again and again, one request at a time, by people in turn."""
+    seconds, size, status = [], 0, set()
+    for _, token in zip(range(times), cycle(tokens), strict=False):
+        began = time.perf_counter()
+        answer = client.get(place.path, headers={"Cookie": f"{_COOKIE}={token}"})
+        seconds.append(time.perf_counter() - began)
+        size = max(size, len(answer.content))
+        status.add(answer.status_code)
+    ordered = sorted(seconds)
+    p95_ms = ordered[min(times - 1, int(times * 0.95))] * 1000
+    return {
+        "path": place.path,
+        "role": str(place.role),
+        "status": sorted(status),
+        "n": times,
+        "p50_ms": round(ordered[times // 2] * 1000, 1),
+        "p95_ms": round(p95_ms, 1),
+        "aim_ms": place.aim_ms,
+        "bytes": size,
+        "is_met": status == {200} and p95_ms < place.aim_ms
+        and (not place.is_page or size <= PAGE_MAX_BYTES),
+    }  # fmt: skip
+
+
+def _with_and_without_readers(
+    stage: Stage,
+    url: str,
+    sessions: Mapping[Role, list[str]],
+    settings: PeopleSettings,
+    say: Say,
+) -> dict[str, Any]:
+    """The delay from a record to its value being there, alone and beside many readers."""
+    load = live.LiveSettings(settings.live_seconds, settings.rate_per_s, settings.live_devices)
+    with live.running(stage, load) as run:
+        say(f"{load.rate_per_s:,} records/s alone")
+        alone = run.live()
+        say(f"the same beside {settings.reads_per_s} requests/s")
+        with _readers(url, sessions, settings.reads_per_s) as counted:
+            beside = run.live()
+    return {"alone": alone, "beside_readers": beside, "readers": counted}
+
+
+@contextmanager
+def _readers(url: str, sessions: Mapping[Role, list[str]], per_s: int) -> Iterator[dict[str, Any]]:
+    """A mix of reads at a steady rate, from another process; what it counted comes at the end."""
+    context = get_context("spawn")
+    stop, result = context.Event(), context.SimpleQueue()
+    mix = [place for place in lists() if "{" not in place.path]
+    told = [(place.path, token) for place in mix for token in sessions[place.role]]
+    process = context.Process(target=read_steadily, args=(url, told, per_s, stop, result))
+    counted: dict[str, Any] = {}
+    process.start()
+    try:
+        yield counted
+    finally:
+        stop.set()
+        counted.update(result.get())
+        process.join(30)
+
+
+def read_steadily(
+    url: str, told: Sequence[tuple[str, str]], per_s: int, stop: Event, result: Any
+) -> None:
+    """Ask for one after another, so many a second, over several connections at once."""
+    counts: dict[int, int] = {}
+    lock = threading.Lock()
+    turns = cycle(told)
+    began = time.monotonic()
+    due = iter(range(10**9))
+
+    def reader() -> None:
+        with httpx.Client(base_url=url, timeout=30) as client:
+            while not stop.is_set():
+                with lock:
+                    at = began + next(due) / per_s
+                    path, token = next(turns)
+                stop.wait(max(0.0, at - time.monotonic()))
+                status = client.get(path, headers={"Cookie": f"{_COOKIE}={token}"}).status_code
+                with lock:
+                    counts[status] = counts.get(status, 0) + 1
+
+    threads = [threading.Thread(target=reader) for _ in range(READERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - began
+    by_status = {str(status): n for status, n in sorted(counts.items())}
+    result.put({"requests_per_s": round(sum(counts.values()) / seconds, 1), "by_status": by_status})
