@@ -16,6 +16,7 @@ Document = dict[str, Any]
 
 _METHODS: Final = frozenset({"get", "post", "put", "patch", "delete"})
 _SAID: Final[Mapping[str, str]] = {
+    "400": "The body cannot be read at all.",
     "401": "Nobody has signed in, or the token or session is not accepted.",
     "403": "The caller's role has no access to this, or the request comes from elsewhere.",
     "422": "A value cannot be used.",
@@ -98,7 +99,7 @@ def _complete(operation: Document, policy: Policy) -> None:
         operation["security"] = [{"bearer": []}, {"session": []}]
         roles = ", ".join(sorted(rule.roles))
         operation["description"] = f"{operation.get('description', '')}\n\nRoles: {roles}.".strip()
-        for status in _FOR_CALLERS:
+        for status in ("400", *_FOR_CALLERS) if "requestBody" in operation else _FOR_CALLERS:
             responses.setdefault(status, _problem(_SAID[status]))
     for status in ("429", "503"):
         if status in responses:

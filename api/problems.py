@@ -133,6 +133,7 @@ READING: Final[dict[int | str, dict[str, Any]]] = {
     503: _documented("The database does not answer. Try again after Retry-After seconds."),
 }
 STORING: Final[dict[int | str, dict[str, Any]]] = {
+    404: _documented("The caller does not speak for that device."),
     403: _documented("The request comes from a page of another site."),
     413: _documented("The body is too large, or holds too many records."),
     415: _documented("The body is not application/json."),

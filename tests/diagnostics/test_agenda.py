@@ -139,7 +139,7 @@ def care_rule(plain_world):
     body = body.replace('above = "24 l/min"', 'above = "15 /h"')
     with connect(plain_world.url) as conn:
         rule = rules.add_version(conn, body, "ahi.toml", NOON, "eva")
-        tried = rules.NewBacktest(rule.id, 1, NOON, NOON, 1.0, 1, 0, 0.0, {})
+        tried = rules.NewBacktest(rule.id, rule.version, NOON, NOON, 1.0, 1, 0, 0.0, {})
         rules.put_backtest(conn, tried, NOON, "eva")
         rules.enable(conn, rule, NOON, "eva", "care asked")
         conn.commit()
