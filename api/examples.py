@@ -103,8 +103,9 @@ def _of_type(name: str, schema: Schema, schemas: Mapping[str, Schema], depth: in
 def _object(schema: Schema, schemas: Mapping[str, Schema], depth: int) -> dict[str, Any]:
     if "properties" not in schema:
         more = schema.get("additionalProperties")
-        named = isinstance(more, Mapping) and depth <= _DEPTH_MAX
-        return {"major": example_of("", more, schemas, depth + 1)} if named else {}
+        if not isinstance(more, Mapping) or depth > _DEPTH_MAX:
+            return {}
+        return {"major": example_of("", more, schemas, depth + 1)}
     return {
         name: example_of(name, part, schemas, depth + 1)
         for name, part in schema["properties"].items()

@@ -20,7 +20,9 @@ router = APIRouter(prefix="/api/v1/findings", tags=["findings"], responses=READI
 
 
 @router.get("", operation_id="list_findings")
-def list_findings(rooms: InRooms, errand: InErrand, asked: Annotated[FindingsAsked, Query()]) -> FindingPage:
+def list_findings(
+    rooms: InRooms, errand: InErrand, asked: Annotated[FindingsAsked, Query()]
+) -> FindingPage:
     """Findings in the order they were first concluded, the newest first.
 
     Those that ask for care rest on values about the person, and are not listed here.

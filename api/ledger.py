@@ -24,7 +24,9 @@ GAPS_SHOWN: Final = 500
 
 
 @router.get("/ledger", operation_id="get_ledger")
-def get_ledger(rooms: InRooms, errand: InErrand, asked: Annotated[LedgerAsked, Query()]) -> LedgerOut:
+def get_ledger(
+    rooms: InRooms, errand: InErrand, asked: Annotated[LedgerAsked, Query()]
+) -> LedgerOut:
     """Received = stored + duplicate + quarantined, for each way in and in total.
 
     With `device`, also that device's epochs, what is missing in each, and its gaps.
@@ -50,7 +52,9 @@ def get_ledger(rooms: InRooms, errand: InErrand, asked: Annotated[LedgerAsked, Q
 
 
 @router.get("/quarantine", operation_id="list_quarantine")
-def list_quarantine(rooms: InRooms, errand: InErrand, asked: Annotated[QuarantineAsked, Query()]) -> QuarantinePage:
+def list_quarantine(
+    rooms: InRooms, errand: InErrand, asked: Annotated[QuarantineAsked, Query()]
+) -> QuarantinePage:
     """Messages that could not be stored, newest first, with the beginning of their payload.
 
     `device` is the id in the topic, which need not be in the registry.

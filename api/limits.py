@@ -23,7 +23,10 @@ from fleet.access.callers import Caller
 
 KEYS_MAX: Final = 10_000
 WAITING_MAX: Final = 16
-HEAVY: Final = frozenset({"get_samples", "fhir_search_observations"})
+HEAVY: Final = frozenset({
+    "get_samples", "fhir_search_observations", "get_fleet", "fleet_page", "get_key_figures",
+    "figures_page", "figures_csv", "export_person",
+})  # fmt: skip
 """Operations that read many rows. Only so many run at once, so light ones always get through."""
 
 SIGN_INS: Final = frozenset({"start_sign_in", "finish_sign_in"})

@@ -20,7 +20,8 @@ from api.access.gate import Errand, InErrand
 from api.hub import LOST, READY, Event, Hub, Place, ticket_event
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
-from api.schemas import Instant, Severity, TicketState
+from api.schemas import Instant, TicketState
+from fleet.words import Severity
 from storage.connection import DatabaseDownError
 from storage.stream import horizon, tickets_since
 
@@ -129,10 +130,10 @@ async def _told(
     clock = asyncio.get_running_loop().time
     check_at = clock() + HEARTBEAT_S
     while True:
-        event = await place.next(check_at - clock())
-        if event is not None:
-            yield _written(event)
-        if event is LOST:
+        heard = await place.next(check_at - clock())
+        if heard is not None:
+            yield _written(heard)
+        if heard is LOST:
             return
         if clock() >= check_at:
             if not await run_sync(is_signed_in):

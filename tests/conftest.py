@@ -12,7 +12,12 @@ import psycopg
 import pytest
 from support.postgres import Cluster, plain_cluster, timescale_bin_dir, timescale_cluster
 
+from runtime.logs import configure_logs
 from storage.connection import Connection, connect
+
+
+# As the processes do: without it structlog prints every local variable of a traceback, slowly.
+configure_logs()
 
 
 def pytest_report_header() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -113,7 +114,8 @@ def sign_out(request: Request, rooms: InRooms) -> Response:
 
 def _failed(request: Request, access: Access, error: SignInError) -> HTMLResponse:
     log.info("sign_in_failed", problem=error.problem, reason=str(error)[:300])
-    say: Say = say_for(request)
+    # The address may hold a code; nothing on the page leads back to it.
+    say: Say = replace(say_for(request), path="/sign-in", query={})
     response = page(
         "signin.html",
         say,

@@ -38,6 +38,7 @@ class LiveSettings:
     backlog: int = 500_000
     backlog_devices: int = 20_000
     outstanding: int = 2_500
+    faults_max: int = FAULTS_MAX
 
 
 def measure(stage: Stage, settings: LiveSettings, say: Say) -> dict[str, Any]:
@@ -60,7 +61,7 @@ def running(stage: Stage, settings: LiveSettings) -> Iterator[Run]:
     stage.register(
         device_names(settings.devices, "live")
         + device_names(settings.backlog_devices, "late")
-        + device_names(FAULTS_MAX, "sick")
+        + device_names(settings.faults_max, "sick")
         + [_PROBE]
     )
     ingest, diagnose = stage.child("ingest", tag="-live"), stage.child("diagnose")
@@ -167,7 +168,7 @@ class Run:
             if now >= next_probe:
                 next_probe += PROBE_EVERY_S
                 messages.append(self._probe(probes))
-            if now >= next_fault and self._faults < FAULTS_MAX:
+            if now >= next_fault and self._faults < self._settings.faults_max:
                 next_fault += FAULT_EVERY_S
                 messages.append(self._fault(faults))
             self._live.publish(messages)

@@ -206,7 +206,13 @@ def _with_and_without_readers(
     say: Say,
 ) -> dict[str, Any]:
     """The delay from a record to its value being there, alone and beside many readers."""
-    load = live.LiveSettings(settings.live_seconds, settings.rate_per_s, settings.live_devices)
+    load = live.LiveSettings(
+        settings.live_seconds,
+        settings.rate_per_s,
+        settings.live_devices,
+        backlog_devices=0,
+        faults_max=0,
+    )
     with live.running(stage, load) as run:
         say(f"{load.rate_per_s:,} records/s alone")
         alone = run.live()

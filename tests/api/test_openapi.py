@@ -10,7 +10,19 @@ from api.access.policy import shipped_policy
 from api.app import create_app
 
 CALLER_STATUSES = {"401", "403", "422", "429", "503"}
-NOT_KEYED = {"ingest_records": "the records' own numbers make a second sending harmless"}
+NOT_KEYED = {
+    "ingest_records": "the records' own numbers make a second sending harmless",
+    "set_my_sharing": "says how it shall be, so that a second time changes nothing",
+    "answer_self_help": "the last answer counts, and is the same one",
+    "add_my_block": "one block of a unit is open at a time",
+    "override_block": "a second reason for the same way past a block belongs in the log",
+    "export_person": "reads; its answer is not to be kept anywhere",
+    "erase_person": "what is gone is gone",
+    "place_hold": "a second hold keeps what the first one keeps",
+    "release_hold": "a hold is released once",
+    "place_device": "a device that is there already stays there",
+    "replay_quarantined": "what was stored is refused a second time",
+}
 
 
 @pytest.fixture(scope="module")
@@ -75,11 +87,13 @@ def test_changes_with_a_version_say_412_and_428(document):
             assert {"412", "428"} <= set(operation["responses"]), path
 
 
-def test_every_post_takes_an_idempotency_key(document):
+def test_every_post_may_be_sent_twice(document):
+    """By its key, by the version that it names, or by what it does."""
     without = {
         operation["operationId"]
         for _, method, operation in operations(document)
         if method == "post"
-        and "idempotency-key" not in {p["name"].lower() for p in operation.get("parameters", [])}
+        and not {"idempotency-key", "if-match"}
+        & {p["name"].lower() for p in operation.get("parameters", [])}
     }
     assert without == set(NOT_KEYED)

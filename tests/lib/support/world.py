@@ -36,7 +36,7 @@ MORE_MAY_FOLLOW = timedelta(minutes=1)
 STATE = (
     "fault_event, inbox, episode, ticket, ticket_event, ticket_episode, outbox, finding,"
     " ticket_finding, ticket_clock, ticket_pause, agenda, sample, dirty_hour, rollup_hour, latest,"
-    " ledger, gap, fleet_day"
+    " ledger, gap, fleet_day, self_help_answer"
 )
 """All tables that hold what came in and what followed."""
 
