@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, Final
 
+import structlog
 from anyio.to_thread import run_sync
 from fastapi import Depends, FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -47,14 +48,21 @@ from api.problems import (
     invalid_fields,
     method_not_allowed,
     no_such_address,
+    not_taken,
     unexpected,
 )
 from api.rooms import Rooms
 from api.settings import ApiSettings
 from api.shield import Shield
-from storage.connection import DatabaseDownError
+from storage.connection import DatabaseDownError, DataRejectedError
 
-_DESCRIPTION = """Telemetry of assistive devices: devices, samples, faults, findings,
+log = structlog.get_logger(__name__)
+
+_PARTS: Final = (
+    devices, episodes, gaps, loans, tickets, actions, findings, overview, ledger, catalogue,
+    me, persons, audit, users, stream, fhir, ingest, vitals, signin, pages,
+)  # fmt: skip
+_DESCRIPTION: Final = """Telemetry of assistive devices: devices, samples, faults, findings,
 tickets and the ledger.
 
 Instants are RFC 3339 in UTC. Lists end with `next_cursor`; give it back as `cursor` for the next
@@ -77,13 +85,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         dependencies=[Depends(gate), Depends(in_turn)],
     )
     app.state.rooms = rooms
-    for part in (stream, users, fhir):
-        app.include_router(part.router)
-    for part in (me, persons, audit):
-        app.include_router(part.router)
-    for part in (episodes, gaps, loans, catalogue, overview):
-        app.include_router(part.router)
-    for part in (devices, tickets, actions, findings, ledger, ingest, vitals, signin, pages):
+    for part in _PARTS:
         app.include_router(part.router)
     app.add_middleware(
         Shield, answer=answer, meters=rooms.meters, public_url=settings.access.public_url
@@ -121,6 +123,11 @@ def _handle_errors(app: FastAPI) -> None:
     @app.exception_handler(DatabaseDownError)
     async def _down(request: Request, _: DatabaseDownError) -> Response:
         return await _answered(request, database_down())
+
+    @app.exception_handler(DataRejectedError)
+    async def _rejected(request: Request, exc: DataRejectedError) -> Response:
+        log.warning("data_rejected", path=request.url.path, reason=str(exc)[:200])
+        return await _answered(request, not_taken())
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:

@@ -113,6 +113,16 @@ def database_down() -> ProblemError:
     )
 
 
+def not_taken() -> ProblemError:
+    """The database refused a value that got past every earlier check; nothing was changed."""
+    return ProblemError(
+        422,
+        "not-taken",
+        "The database does not take a value of this request. Nothing was changed.",
+        "Check lengths, characters and dates, and whether the thing has changed meanwhile.",
+    )
+
+
 def unexpected() -> ProblemError:
     return ProblemError(
         500,

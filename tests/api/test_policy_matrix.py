@@ -178,7 +178,8 @@ def belongings(two):
     with psycopg.connect(two.url) as conn:
         return conn.execute(
             "SELECT (SELECT array_agg((state, version)) FROM ticket WHERE tenant_no = t),"
-            " (SELECT count(*) FROM ticket_event JOIN ticket USING (ticket_no) WHERE tenant_no = t),"
+            " (SELECT count(*) FROM ticket_event JOIN ticket USING (ticket_no)"
+            " WHERE tenant_no = t),"
             " (SELECT count(*) FROM loan JOIN device USING (device_no) WHERE tenant_no = t),"
             " (SELECT count(*) FROM placement JOIN device USING (device_no) WHERE tenant_no = t),"
             " (SELECT max(replayed_at) FROM quarantine WHERE tenant_id = %(other)s),"
@@ -254,11 +255,11 @@ def give_up(client, headers):
         }  # fmt: skip
 
         async def receive():
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
             return {"type": "http.disconnect"}
 
         async def send(_message):
-            await anyio.sleep(0)
+            await anyio.lowlevel.checkpoint()
 
         with anyio.move_on_after(0.002):
             await client.app(scope, receive, send)

@@ -37,7 +37,7 @@ MINUTE = timedelta(minutes=1)
 TABLES = (
     "sample, fault_event, inbox, dirty_hour, ledger, gap, intake_total, quarantine,"
     " quarantine_total, rollup_hour, latest, episode, ticket, ticket_event, ticket_episode, outbox,"
-    " finding, ticket_finding, ticket_clock, ticket_pause, agenda"
+    " finding, ticket_finding, ticket_clock, ticket_pause, agenda, self_help_answer"
 )
 PICTURE = {
     "samples": "SELECT device_no, metric_no, at, received_at, device_at, clock, value FROM sample"
