@@ -24,7 +24,7 @@ from storage import device_reading, lending, reading
 from storage.connection import Connection
 from storage.device_reading import BootRow
 from storage.lending import Loan, Placement
-from storage.reading import DeviceRow, FindingFilter, Span, TicketFilter
+from storage.reading import DeviceRow, FindingFilter, Span
 
 FAULT_ROWS: Final = 50
 GAP_ROWS: Final = 20
@@ -99,7 +99,7 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     latest, private_n = latest_split(reading.latest_values(conn, device.device_no), say.caller)
     stretches = _troubles(conn, device.device_no, say)
     placements = lending.placements(conn, device.id)
-    tickets = reading.open_tickets(conn, TicketFilter(device_no=device.device_no), TICKET_ROWS)
+    tickets = reading.open_tickets_of(conn, device.device_no, TICKET_ROWS)
     known = Known(device, tickets, stretches, placements)
     return {
         "standing": standing(known, say),

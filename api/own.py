@@ -58,7 +58,6 @@ def own_device(conn: Connection, loan: OwnLoan, now: datetime) -> OwnDevice:
     device = known_device(conn, loan.device_id)
     numbers = privacy.open_ticket_nos(conn, [loan.device_no])
     rows = reading.tickets(conn, numbers)
-    wanted = reading.TicketFilter(device_no=loan.device_no)
     codes = privacy.open_codes(conn, [loan.device_no])[loan.device_no]
     found = [*_of_codes(codes), *_of_tickets(rows)]
     answers = privacy.answers(conn, loan.loan_no)
@@ -67,7 +66,7 @@ def own_device(conn: Connection, loan: OwnLoan, now: datetime) -> OwnDevice:
         device=device,
         standing=standing(found, device.last_contact_at, now),
         tickets=[_own_ticket(conn, row, answers, now) for row in rows],
-        ended=reading.ended_tickets(conn, wanted, ENDED_SHOWN),
+        ended=reading.ended_tickets_of(conn, loan.device_no, ENDED_SHOWN),
         unshared_since=unshared_since(conn, loan.loan_no),
     )
 

@@ -482,76 +482,24 @@ def faults(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class TicketFilter:
-    """None lets everything through."""
-
-    state: str | None = None
-    severity: str | None = None
-    device_no: int | None = None
+def open_tickets_of(conn: Connection, device_no: int, limit: int) -> list[TicketRow]:
+    """Of one device, the worst and oldest first."""
+    return _picked(conn, "pick_open_tickets_of", device_no, limit)
 
 
-OpenKey = tuple[int, datetime, int]
-DueKey = tuple[datetime, int, datetime, int]
-EndedKey = tuple[datetime, int]
-SEVERITIES: Final = ("critical", "major", "minor", "info")
-ENDED_STATES: Final = ("verified", "closed", "void")
-_EVER: Final = datetime.fromisoformat("9999-01-01T00:00:00+00:00")
-_FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
+def ended_tickets_of(conn: Connection, device_no: int, limit: int) -> list[TicketRow]:
+    """Of one device, the newest first."""
+    return _picked(conn, "pick_ended_tickets_of", device_no, limit)
 
 
-def open_key(row: TicketRow) -> OpenKey:
-    return SEVERITIES.index(row.severity) + 1, row.known_at, row.ticket_no
-
-
-def due_key(row: TicketRow) -> DueKey:
-    return row.binding_at or _EVER, *open_key(row)
-
-
-def open_tickets(
-    conn: Connection, wanted: TicketFilter, limit: int, after: OpenKey | None = None
-) -> list[TicketRow]:
-    """The worst and oldest first."""
-    rank, at, number = after or (0, _FIRST, 0)
-    key = {"after_rank": rank, "after_at": at, "after_no": number}
-    return _picked(conn, "pick_open_tickets", wanted, limit, key)
-
-
-def due_tickets(
-    conn: Connection, wanted: TicketFilter, limit: int, after: DueKey | None = None
-) -> list[TicketRow]:
-    """Open ones by the deadline that binds; those without a deadline last."""
-    due, rank, at, number = after or (_FIRST, 0, _FIRST, 0)
-    key = {"after_due": due, "after_rank": rank, "after_at": at, "after_no": number}
-    return _picked(conn, "pick_due_tickets", wanted, limit, key)
-
-
-def ended_tickets(
-    conn: Connection, wanted: TicketFilter, limit: int, after: EndedKey | None = None
-) -> list[TicketRow]:
-    """The newest first."""
-    at, number = after or (_EVER, 0)
-    key = {"after_at": at, "after_no": number}
-    return _picked(conn, "pick_ended_tickets", wanted, limit, key)
-
-
-def _picked(
-    conn: Connection, name: str, wanted: TicketFilter, limit: int, after: Mapping[str, object]
-) -> list[TicketRow]:
-    values = {"state": wanted.state, "severity": wanted.severity, "device_no": wanted.device_no}
-    rows = conn.execute(_SQL[name], {**values, **after, "limit": limit}).fetchall()
+def _picked(conn: Connection, name: str, device_no: int, limit: int) -> list[TicketRow]:
+    rows = conn.execute(_SQL[name], {"device_no": device_no, "limit": limit}).fetchall()
     return tickets(conn, [int(number) for (number,) in rows])
 
 
 def tickets(conn: Connection, ticket_nos: Sequence[int]) -> list[TicketRow]:
     """These tickets in this order; unknown numbers are left out."""
     return _all(conn, TicketRow, "tickets_by_no", tickets=list(ticket_nos))
-
-
-def open_ticket_counts(conn: Connection) -> dict[str, int]:
-    """Severity → number of open tickets."""
-    rows = conn.execute(_SQL["open_ticket_counts"]).fetchall()
-    return {str(severity): int(count) for severity, count in rows}
 
 
 def ticket(conn: Connection, ticket_no: int) -> TicketRow | None:

@@ -15,7 +15,6 @@ from support.postgres import Cluster, plain_cluster, timescale_bin_dir, timescal
 from runtime.logs import configure_logs
 from storage.connection import Connection, connect
 
-
 # As the processes do: without it structlog prints every local variable of a traceback, slowly.
 configure_logs()
 

@@ -90,13 +90,14 @@ def _devices(conn: Any, settings: CountySettings, now: datetime) -> None:
 
 
 def _tickets(conn: Any, settings: CountySettings, now: datetime) -> None:
-    """Open tickets with their deadlines, and ten times as many that are closed."""
+    """Open tickets, and ten times as many that are closed: all with deadlines and a history."""
     found = conn.execute(_OPEN_TICKETS, {"n": settings.open_tickets, "now": now}).fetchall()
-    conn.execute(_CLOSED_TICKETS, {"n": settings.open_tickets * 10, "now": now})
-    conn.execute(_EVENTS)
+    found += conn.execute(_CLOSED_TICKETS, {"n": settings.open_tickets * 10, "now": now}).fetchall()
     numbers = [row[0] for row in found]
     for start in range(0, len(numbers), 500):
         open_clocks(conn, numbers[start : start + 500], now)
+    for statement in _HISTORY:
+        conn.execute(statement)
     conn.commit()
 
 
@@ -171,8 +172,9 @@ _DEVICES: Final = (
     "INSERT INTO centre (tenant_no, id, name) SELECT tenant_no, 'c' || n, 'Centralen ' || n"
     " FROM tenant, generate_series(1, 4) n WHERE id = %(tenant)s",
     "INSERT INTO device (id, tenant_no, centre_no, model_id, shard, serial, individual_no,"
-    " created_at) SELECT 'wc-' || lpad(n::text, 6, '0'), t.tenant_no, c.centre_no, %(model)s,"
-    " n %% 256, 'SN' || n, '4471 ' || lpad(n::text, 6, '0'), %(now)s - interval '400 days'"
+    " created_at, area) SELECT 'wc-' || lpad(n::text, 6, '0'), t.tenant_no, c.centre_no, %(model)s,"
+    " n %% 256, 'SN' || n, '4471 ' || lpad(n::text, 6, '0'), %(now)s - interval '400 days',"
+    " 'Kommun ' || n %% 15 + 1"
     " FROM generate_series(1, %(n)s) n, tenant t JOIN centre c USING (tenant_no)"
     " WHERE t.id = %(tenant)s AND c.id = 'c' || (n %% 4 + 1)",
     "INSERT INTO device_state (device_no, is_online, boot, epoch, clock, fw, born_at, changed_at)"
@@ -193,11 +195,12 @@ _DEVICES: Final = (
 
 _TICKET: Final = (
     "INSERT INTO ticket (device_no, tenant_no, cause, state, order_kind, severity, usability,"
-    " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at, updated_at)"
+    " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at, state_at,"
+    " updated_at)"
     " SELECT device_no, tenant_no, '{cause}', '{state}', 'AU',"
     " (ARRAY['critical', 'major', 'minor'])[device_no % 3 + 1], 'degraded', 'technician',"
-    " 'brake', 'Bromsen på vänster sida släpper inte', 'The left brake does not release',"
-    " 'Text', 'Text', at, at, at FROM (SELECT device_no, tenant_no, %(now)s::timestamptz"
+    " (ARRAY['brake', 'motor', 'battery', 'joystick', 'seat'])[device_no % 5 + 1], 'Bromsen på vänster sida släpper inte', 'The left brake does not release',"
+    " 'Text', 'Text', at, at, at, at FROM (SELECT device_no, tenant_no, %(now)s::timestamptz"
     " - row_number() OVER (ORDER BY device_no) * interval '{apart}' AS at FROM device"
     " ORDER BY device_no LIMIT %(n)s) d RETURNING ticket_no"
 )
@@ -207,9 +210,18 @@ _OPEN_TICKETS: Final = _TICKET.replace("% 3", "%% 3").format(
 _CLOSED_TICKETS: Final = _TICKET.replace("% 3", "%% 3").format(
     cause="motor", state="closed", apart="20 minutes"
 )
-_EVENTS: Final = (
+_HISTORY: Final = (
+    "UPDATE ticket SET state_at = known_at + ticket_no % 14 * interval '1 day' + interval '3 hours',"
+    " outcome = (ARRAY['real_fault', 'part_replaced', 'solved_remotely', 'user_error'])"
+    "[ticket_no % 4 + 1], outcome_minutes = 15 + ticket_no % 90 WHERE state = 'closed'",
+    "UPDATE ticket_clock c SET stopped_at = k.state_at, breached_at = CASE WHEN c.due_at"
+    " < k.state_at THEN c.due_at END FROM ticket k"
+    " WHERE k.ticket_no = c.ticket_no AND k.state = 'closed'",
     "INSERT INTO ticket_event (ticket_no, event_no, at, kind, who)"
-    " SELECT ticket_no, 1, known_at, 'opened', 'diagnostics' FROM ticket"
+    " SELECT ticket_no, 1, known_at, 'opened', 'diagnostics' FROM ticket",
+    "INSERT INTO ticket_event (ticket_no, event_no, at, kind, who)"
+    " SELECT ticket_no, n, state_at, (ARRAY['triaged', 'solved', 'closed'])[n - 1], 'bench'"
+    " FROM ticket, generate_series(2, 4) n WHERE state = 'closed'",
 )
 
 _SUMMARIES: Final = (
@@ -218,5 +230,11 @@ _SUMMARIES: Final = (
     " FROM sample GROUP BY 1, 2, 3",
     "INSERT INTO latest SELECT DISTINCT ON (device_no, metric_no) device_no, metric_no, last_at,"
     " last FROM rollup_hour ORDER BY device_no, metric_no, hour DESC",
+    "INSERT INTO latest SELECT device_no, metric_no, now(), CASE name"
+    " WHEN 'drive_time_s' THEN 200000 + device_no % 5000 * 900.0"
+    " ELSE device_no % 37 + CASE WHEN device_no % 4001 = 0 THEN 5000 ELSE 0 END END"
+    " FROM device, metric WHERE name = ANY(ARRAY['drive_time_s', 'deep_discharge_count',"
+    " 'overcharge_count', 'seat_actuation_count'])"
+    " ON CONFLICT (device_no, metric_no) DO UPDATE SET value = excluded.value",
     "VACUUM ANALYZE",
 )

@@ -64,48 +64,18 @@ WHERE device_no = %(device_no)s::int
 ORDER BY at DESC, epoch DESC, seq DESC, idx DESC
 LIMIT %(limit)s::int;
 
--- name: pick_open_tickets
--- Open tickets, the worst and oldest first, after a given one.
-SELECT k.ticket_no FROM ticket k
-WHERE k.state NOT IN ('verified', 'closed', 'void')
-    AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
-    AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
-    AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
-    AND (array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity), k.known_at,
-            k.ticket_no)
-        > (%(after_rank)s::int, %(after_at)s::timestamptz, %(after_no)s::bigint)
-ORDER BY array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity), k.known_at,
-    k.ticket_no
+-- name: pick_open_tickets_of
+-- Open tickets of one device, the worst and oldest first.
+SELECT ticket_no FROM ticket
+WHERE device_no = %(device_no)s::int AND state NOT IN ('verified', 'closed', 'void')
+ORDER BY array_position(ARRAY['critical', 'major', 'minor', 'info'], severity), known_at, ticket_no
 LIMIT %(limit)s::int;
 
--- name: pick_due_tickets
--- Open tickets by the deadline that binds, after a given one; those without a deadline last.
-SELECT k.ticket_no FROM (
-    SELECT ticket_no, state, severity, device_no, known_at,
-        array_position(ARRAY['critical', 'major', 'minor', 'info'], severity) AS rank,
-        coalesce((SELECT min(c.due_at) FROM ticket_clock c
-            WHERE c.ticket_no = ticket.ticket_no AND c.stopped_at IS NULL),
-            '9999-01-01 00:00+00') AS due_at
-    FROM ticket WHERE state NOT IN ('verified', 'closed', 'void')
-) k
-WHERE (%(state)s::text IS NULL OR k.state = %(state)s::text)
-    AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
-    AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
-    AND (k.due_at, k.rank, k.known_at, k.ticket_no)
-        > (%(after_due)s::timestamptz, %(after_rank)s::int, %(after_at)s::timestamptz,
-            %(after_no)s::bigint)
-ORDER BY k.due_at, k.rank, k.known_at, k.ticket_no
-LIMIT %(limit)s::int;
-
--- name: pick_ended_tickets
--- Tickets that are over, the newest first, after a given one.
-SELECT k.ticket_no FROM ticket k
-WHERE k.state IN ('verified', 'closed', 'void')
-    AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
-    AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
-    AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
-    AND (k.known_at, k.ticket_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
-ORDER BY k.known_at DESC, k.ticket_no DESC
+-- name: pick_ended_tickets_of
+-- Tickets of one device that are over, the newest first.
+SELECT ticket_no FROM ticket
+WHERE device_no = %(device_no)s::int AND state IN ('verified', 'closed', 'void')
+ORDER BY known_at DESC, ticket_no DESC
 LIMIT %(limit)s::int;
 
 -- name: tickets_by_no
@@ -201,12 +171,6 @@ WHERE f.finding_no < %(before_no)s::bigint AND f.need <> 'care'
     AND (%(is_open)s::boolean IS NULL OR (f.ended_at IS NULL) = %(is_open)s::boolean)
 ORDER BY f.finding_no DESC
 LIMIT %(limit)s::int;
-
--- name: open_ticket_counts
--- How many tickets are open, by severity.
-SELECT severity, count(*) AS ticket_n FROM ticket
-WHERE state NOT IN ('verified', 'closed', 'void')
-GROUP BY severity;
 
 -- name: ticket_events
 -- What happened to one ticket, in order.

@@ -24,7 +24,7 @@ from storage.erasure import erase, export, person_loans, tenants_of
 from storage.facts import load_facts
 from storage.lending import end_loan, start_loan
 from storage.privacy import PrivacyError
-from storage.reading import SeriesKey, Span, TicketFilter
+from storage.reading import SeriesKey, Span
 from storage.registry import NewDevice, add_devices, sync_catalogues
 from storage.scope import enter
 
@@ -244,7 +244,7 @@ def test_the_next_user_and_their_care_see_nothing_of_the_loan_before(api):
         for metric in (SAFETY, SERVICE, CARE):
             assert values_seen(api, scope, metric) == (1, 1, 1)
         faults = reading.faults(api, device_no, Span(NOW - 90 * DAY, NOW), 99)
-        ended = reading.ended_tickets(api, TicketFilter(device_no=device_no), 99)
+        ended = reading.ended_tickets_of(api, device_no, 99)
         findings = reading.findings(api, reading.FindingFilter(device_no=device_no), 99)
         episodes = api.execute("SELECT started_at FROM episode").fetchall()
         assert [row.at >= started for row in faults] == [True]
