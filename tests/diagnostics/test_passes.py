@@ -246,7 +246,7 @@ def test_any_permutation_in_any_batches_gives_the_same_episodes_and_tickets(
     for _ in range(4):
         world.conn.execute(
             "TRUNCATE fault_event, inbox, episode, ticket, ticket_event, ticket_episode, outbox,"
-            " finding, ticket_finding, ticket_clock, ticket_pause, agenda"
+            " finding, ticket_finding, ticket_clock, ticket_pause, agenda CASCADE"
         )
         shuffled = generator.sample(day, len(day))
         while shuffled:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 import pytest
 from support.evidence import DEVICE, at, coded, episode, facts, window
 
-from diagnostics.judgement import Owner
+from diagnostics.judgement import Candidate, Owner
 from diagnostics.replay import (
     Gap,
     WouldBe,
@@ -20,9 +20,11 @@ from diagnostics.replay import (
 )
 from fleet.models import load_models
 from fleet.rules.engine import Rulebook, conclude
-from fleet.rules.facts import Contact, DeviceProfile
+from fleet.rules.facts import Contact, DeviceProfile, Facts
 from fleet.rules.reader import shipped_rules
+from fleet.ticket_states import State
 from fleet.words import DeviceClass
+from storage.findings import Settled
 
 BRAKE = "dx.bora-rem24/6"
 OWNER = Owner(DeviceClass.POWERED_WHEELCHAIR, frozenset())
@@ -72,6 +74,41 @@ def test_what_lasts_over_its_repair_is_asked_for_again() -> None:
     found = conclude(BOOK, BOOK.rules, known, window(at(-30), at(100)))
     tickets = would_be_tickets(OWNER, DEVICE, found, {"left_brake": [at(4)]})
     assert spans_of(tickets) == [(at(0), at(4)), (at(4), None)]
+
+
+COMES_BACK = Rulebook([shipped_rules()["minor-fault-keeps-coming"][0]])
+
+
+def minor_on(*days: float) -> Facts:
+    """A minor fault for five minutes at noon on each of these days, looked back on a day later."""
+    items = [
+        coded(number, "vr2/7902", episode(at(day), at(day, minutes=5)))
+        for number, day in enumerate(days, start=1)
+    ]
+    return facts(at(max(days) + 1), episodes=items)
+
+
+@pytest.mark.parametrize(
+    ("after", "opened"),
+    [
+        pytest.param([], [4], id="the repair held"),
+        pytest.param([8], [4], id="once in a while on a sound device"),
+        pytest.param([8, 9, 10, 11], [4], id="four days, of five that make it a finding"),
+        pytest.param([8, 9, 10, 11, 12], [4, 12], id="as often as before"),
+    ],
+)
+def test_what_was_counted_before_a_repair_does_not_count_after_it(
+    after: list[float], opened: list[float]
+) -> None:
+    known = minor_on(0, 1, 2, 3, 4, *after)
+    found = conclude(COMES_BACK, COMES_BACK.rules, known, window(at(-30), known.now))
+    repairs = {finding.cause: [at(6)] for finding in found}
+    tickets = would_be_tickets(OWNER, DEVICE, found, repairs)
+    assert [ticket.opened_at for ticket in tickets] == [at(day) for day in opened]
+    (finding,) = found
+    assert finding.is_open
+    solved = Settled(State.VERIFIED, at(6))
+    assert Candidate(1, finding, solved).is_news is (len(opened) > 1)
 
 
 def silent(device: DeviceProfile, days: float) -> tuple[list[WouldBe], list[Gap]]:
