@@ -7,13 +7,14 @@ import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
 from api import typography
-from api.access.gate import InErrand
+from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms, Rooms
@@ -42,9 +43,12 @@ PERIOD: Final = r"^20[0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]))?$"
 TICKETS_MAX: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)  # no slots: sums are kept with what they are of
 class Counted:
-    """The tickets of a time, and what they are counted by. `baseline` is in minutes a ticket."""
+    """The tickets of a time, and what they are counted by. `baseline` is in minutes a ticket.
+
+    `span.now` is when they were counted.
+    """
 
     period: Period
     span: Span
@@ -54,9 +58,17 @@ class Counted:
     baseline: float | None
     is_baseline_set: bool
 
-    @property
+    @cached_property
     def whole(self) -> Figures:
         return core.figures(self.facts, self.span, self.baseline)
+
+    @cached_property
+    def of_centres(self) -> Sequence[PlaceFigures]:
+        return by_centre(self.facts, self.span)
+
+    @cached_property
+    def of_municipalities(self) -> Sequence[PlaceFigures]:
+        return by_municipality(self.facts, self.span)
 
 
 class FiguresAsked(_Asked):
@@ -81,19 +93,27 @@ class BehindAsked(FiguresAsked):
     )
 
 
-def counted(rooms: Rooms, conn: Connection, asked: FiguresAsked, now: datetime) -> Counted:
-    """What the figures of a time are made of.
+def counted(rooms: Rooms, errand: Errand, asked: FiguresAsked, now: datetime) -> Counted:
+    """What the figures of a time are made of, as it was within the last minute.
 
     Raises:
         ProblemError: 404, no such centre.
     """
     chosen = None if asked.period is None else period_of(asked.period)
     period = chosen or around(local_day(now), "month")
+
+    def count() -> Counted:
+        with rooms.read(errand) as conn:
+            return _counted(rooms, conn, period, asked.centre, now)
+
+    return rooms.kept.get(errand.scope, ("figures", period.text, asked.centre), now, count)
+
+
+def _counted(
+    rooms: Rooms, conn: Connection, period: Period, wanted: str | None, now: datetime
+) -> Counted:
     centres = stored.centres(conn)
-    centre = _centre(centres, asked.centre)
-    facts = stored.ticket_facts(conn, period.low, period.high)
-    if centre is not None:
-        facts = [fact for fact in facts if fact.centre_id == centre.id]
+    centre = _centre(centres, wanted)
     fixed = rooms.settings.baseline_minutes
     baseline = stored.first_minutes(conn, period.low) if fixed is None else fixed
     span = Span(period.low, period.high, now)
@@ -176,6 +196,7 @@ class KeyFiguresOut(Out):
     period: str
     from_at: Instant
     to_at: Instant
+    counted_at: Instant = Field(description="When it was counted: at most a minute ago.")
     centre: str | None
     whole: FiguresOut
     centres: list[PlaceOut]
@@ -194,17 +215,16 @@ def get_key_figures(
     rooms: InRooms, errand: InErrand, asked: Annotated[FiguresAsked, Query()]
 ) -> KeyFiguresOut:
     """Key figures of a month, quarter or year, in all, by centre and by municipality."""
-    with rooms.read(errand) as conn:
-        found = counted(rooms, conn, asked, datetime.now(UTC))
-    centres = by_centre(found.facts, found.span)
+    found = counted(rooms, errand, asked, datetime.now(UTC))
     return KeyFiguresOut(
         period=found.period.text,
         from_at=found.span.low,
         to_at=found.span.high,
+        counted_at=found.span.now,
         centre=None if found.centre is None else found.centre.id,
         whole=figures_out(found.whole),
-        centres=[_place_out(row) for row in centres],
-        municipalities=[_place_out(row) for row in by_municipality(found.facts, found.span)],
+        centres=[_place_out(row) for row in found.of_centres],
+        municipalities=[_place_out(row) for row in found.of_municipalities],
     )
 
 
@@ -215,8 +235,7 @@ def list_figure_tickets(
     """The tickets behind one number of the key figures."""
     if asked.figure not in BEHIND:
         raise invalid("query.figure", f"use one of {', '.join(BEHIND)}")
-    with rooms.read(errand) as conn:
-        found = counted(rooms, conn, asked, datetime.now(UTC))
+    found = counted(rooms, errand, asked, datetime.now(UTC))
     numbers = behind(found, asked)
     return BehindOut(ticket_n=len(numbers), ticket_nos=numbers[:TICKETS_MAX])
 
@@ -285,7 +304,7 @@ def as_csv(found: Counted, lang: Lang) -> str:
     text = io.StringIO()
     writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
     writer.writerow(_HEADINGS[lang])
-    for row in by_municipality(found.facts, found.span):
+    for row in found.of_municipalities:
         writer.writerow(_line(found.period.text, row, lang))
     return "\ufeff" + text.getvalue()
 

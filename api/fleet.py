@@ -11,10 +11,10 @@ from typing import Annotated, Final, Literal
 from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api.access.gate import InErrand
+from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING
-from api.rooms import InRooms
+from api.rooms import InRooms, Rooms
 from api.rulebook import ids_of_kind
 from api.schemas import Instant, Out
 from fleet.faults import load_catalogue
@@ -66,6 +66,46 @@ def quiet_codes() -> tuple[tuple[str, str], ...]:
 def watched(conn: Connection, now: datetime, days: int) -> Watched:
     rules = ids_of_kind(conn, "battery_end_of_life")
     return Watched(now - timedelta(days=days), now, quiet_codes(), rules)
+
+
+@dataclass(frozen=True, slots=True)
+class Overview:
+    """The fleet by one thing, as it was at `seen.high`."""
+
+    seen: Watched
+    groups: Sequence[FleetGroup]
+
+
+def overview(rooms: Rooms, errand: Errand, asked: FleetAsked, now: datetime) -> Overview:
+    """The groups of the fleet, as they were within the last minute."""
+
+    def count() -> Overview:
+        with rooms.read(errand) as conn:
+            seen = watched(conn, now, asked.days)
+            return Overview(seen, fleet_groups(conn, asked.by, seen))
+
+    return rooms.kept.get(errand.scope, ("fleet", asked.by, asked.days), now, count)
+
+
+@dataclass(frozen=True, slots=True)
+class Members:
+    """The devices behind one number, as they were at `counted_at`; one more than are listed."""
+
+    counted_at: datetime
+    rows: Sequence[FleetMember]
+
+
+def members(rooms: Rooms, errand: Errand, asked: MembersAsked, now: datetime) -> Members:
+    """The devices behind a number, as they were within the last minute."""
+
+    def count() -> Members:
+        with rooms.read(errand) as conn:
+            seen = watched(conn, now, asked.days)
+            limit = fleetwide.LISTED_MAX + 1
+            return Members(now, fleetwide.members(conn, seen, asked.group(), asked.show, limit))
+
+    key = ("members", asked.show, asked.days, asked.group())
+    return rooms.kept.get(errand.scope, key, now, count)
 
 
 def fleet_groups(conn: Connection, by: By, seen: Watched) -> list[FleetGroup]:
@@ -140,7 +180,7 @@ class FleetGroupOut(Out):
 class FleetOut(Out):
     by: By
     from_at: Instant
-    to_at: Instant
+    to_at: Instant = Field(description="When it was counted: at most a minute ago.")
     items: list[FleetGroupOut]
     is_cut: bool
 
@@ -171,6 +211,7 @@ class FleetMemberOut(Out):
 
 
 class FleetMemberList(Out):
+    counted_at: Instant = Field(description="When it was counted: at most a minute ago.")
     items: list[FleetMemberOut]
     is_cut: bool
 
@@ -197,13 +238,13 @@ class MembersAsked(_Asked):
 @router.get("", operation_id="get_fleet")
 def get_fleet(rooms: InRooms, errand: InErrand, asked: Annotated[FleetAsked, Query()]) -> FleetOut:
     """How often the fleet faults, by model, firmware or centre; those with most faults first."""
-    now = datetime.now(UTC)
-    with rooms.read(errand) as conn:
-        seen = watched(conn, now, asked.days)
-        found = fleet_groups(conn, asked.by, seen)
-    items = [_group_out(group, asked.by) for group in found[:GROUPS_MAX]]
+    found = overview(rooms, errand, asked, datetime.now(UTC))
     return FleetOut(
-        by=asked.by, from_at=seen.low, to_at=now, items=items, is_cut=len(found) > GROUPS_MAX
+        by=asked.by,
+        from_at=found.seen.low,
+        to_at=found.seen.high,
+        items=[_group_out(group, asked.by) for group in found.groups[:GROUPS_MAX]],
+        is_cut=len(found.groups) > GROUPS_MAX,
     )
 
 
@@ -226,17 +267,11 @@ def list_fleet_devices(
     rooms: InRooms, errand: InErrand, asked: Annotated[MembersAsked, Query()]
 ) -> FleetMemberList:
     """The devices behind one number, those with most fault episodes first; at most 500."""
-    with rooms.read(errand) as conn:
-        seen = watched(conn, datetime.now(UTC), asked.days)
-        rows = members(conn, seen, asked)
-    shown = rows[: fleetwide.LISTED_MAX]
+    found = members(rooms, errand, asked, datetime.now(UTC))
+    shown = found.rows[: fleetwide.LISTED_MAX]
     items = [FleetMemberOut.model_validate(row) for row in shown]
-    return FleetMemberList(items=items, is_cut=len(rows) > len(shown))
-
-
-def members(conn: Connection, seen: Watched, asked: MembersAsked) -> list[FleetMember]:
-    """One more than are listed tells that there are more."""
-    return fleetwide.members(conn, seen, asked.group(), asked.show, fleetwide.LISTED_MAX + 1)
+    is_cut = len(found.rows) > len(shown)
+    return FleetMemberList(counted_at=found.counted_at, items=items, is_cut=is_cut)
 
 
 @router.get("/batteries", operation_id="list_batteries")

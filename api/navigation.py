@@ -1,4 +1,4 @@
-"""What stands in the menu of each role: the places that the policy of the endpoints lets them in."""
+"""What stands in the menu of each role: places that the policy of the endpoints lets them in."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from api.access.callers import Access
 from api.hub import Hub
+from api.kept import Kept
 from api.limits import Guard
 from api.settings import ApiSettings
 from storage.audit import AuditWriter, append
@@ -97,6 +98,7 @@ class Rooms:
         self.log: Final = AuditWriter(settings.database_url)
         self.meters: Final = Meters()
         self.guard: Final = Guard(settings.limits, settings.access)
+        self.kept: Final = Kept()
         self.streams: Final = Hub(settings.database_url, self.pool, settings.limits)
 
     @contextmanager

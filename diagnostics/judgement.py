@@ -40,8 +40,9 @@ class Candidate:
         """True if it asks for a ticket and no ticket has answered it.
 
         What was made void stays so while the finding lasts. A repair that was verified is
-        answered unless the fault was reported again afterwards. What an incident held comes
-        back when the incident has ended and the device has not recovered.
+        answered unless the fault was reported again afterwards, as often as makes it a finding
+        (`Finding.back_at`). What an incident held comes back when the incident has ended and the
+        device has not recovered.
         """
         if self.finding.need is not Need.TICKET or self.is_held:
             return False
@@ -51,7 +52,7 @@ class Candidate:
             return self.finding.is_open
         if self.settled.state is State.VOID:
             return False
-        return self.finding.is_open and self.finding.last_at > self.settled.at
+        return self.finding.is_open and self.finding.back_at(self.settled.at) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -202,7 +203,8 @@ def _keeping_the_worst(old: Draft, new: Draft) -> Draft:
 
 def _has_come_back(findings: Iterable[Finding], solved_at: datetime) -> bool:
     return any(
-        finding.started_at > solved_at or (finding.is_open and finding.last_at > solved_at)
+        finding.started_at > solved_at
+        or (finding.is_open and finding.back_at(solved_at) is not None)
         for finding in findings
         if finding.need is Need.TICKET
     )

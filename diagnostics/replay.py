@@ -176,13 +176,9 @@ def _come_back(findings: Iterable[Finding], closed_at: datetime) -> Iterator[_As
     """What was seen again after its ticket had been closed, each with when that was known."""
     settled = Settled(State.CLOSED, closed_at)
     for finding in findings:
-        if finding.last_at <= closed_at:
-            continue
-        anew = [e.episode for e in finding.episodes if e.episode.started_at > closed_at]
-        if anew:
-            yield _Asking(finding, min(e.first_received_at for e in anew), settled)
-        elif finding.is_open:
-            yield _Asking(finding, closed_at, settled)
+        back_at = finding.back_at(closed_at)
+        if back_at is not None:
+            yield _Asking(finding, back_at, settled)
 
 
 def _end(

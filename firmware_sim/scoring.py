@@ -313,13 +313,19 @@ class _Hits:
         self._also |= {cause.id for cause in fitting if _shows_too(ticket, cause, best)}
 
     def _rank(self, cause: Cause, ticket: ScoredTicket) -> tuple[object, ...]:
-        """The first is meant: of two alike parts that which the ticket names."""
+        """The first is meant: what nobody has been told of, what lasts, and what the ticket names.
+
+        Two parts of one device may be at fault together, a dead power supply and a worn battery:
+        the second ticket is about the second, though the first can be taken for it.
+        """
         return (
             (cause.device is None) != (ticket.device is None),
             -_shared(cause, ticket),
-            not cause.needs_person,
-            self.is_found(cause),
+            not cause.needs_person or self.is_found(cause),
+            _is_over(cause, ticket.opened_at),
             str(cause.component) not in ticket.about,
+            not cause.needs_person,
+            cause.id in self.of_cause,
             cause.since,
         )
 
@@ -377,6 +383,10 @@ def are_alike(one: str, other: str) -> bool:
 def _is_during(at: datetime, cause: Cause) -> bool:
     is_over = cause.until is not None and at > cause.until + GRACE_AFTER
     return at >= cause.since - GRACE_BEFORE and not is_over
+
+
+def _is_over(cause: Cause, at: datetime) -> bool:
+    return cause.until is not None and at > cause.until
 
 
 def _by_kind(judged: Sequence[Cause], hits: _Hits) -> dict[str, Tally]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import inf
 from statistics import quantiles
 from typing import Final, NamedTuple
 
@@ -19,10 +20,10 @@ COUNTED: Final = ("deep_discharge_count", "overcharge_count", "seat_actuation_co
 MIN_DRIVEN_H: Final = 50.0
 MIN_PEERS: Final = 20
 MIN_COUNT: Final = 5
-_FENCE: Final = 3.0
+FENCE: Final = 3.0
 """Outer fences: Tukey 1977, Exploratory Data Analysis; normal values pass one time in a million."""
 
-_LEAST_RATIO: Final = 2.0
+LEAST_RATIO: Final = 2.0
 """However alike the peers are, less than twice their median is no sign. Ours."""
 
 
@@ -50,14 +51,23 @@ class Sign:
     limit: float
     peer_n: int
 
+    @property
+    def times(self) -> float:
+        """How many times the limit; without end where the peers have none at all."""
+        return self.value / self.limit if self.limit else inf
+
 
 def signs(counters: Iterable[Counter]) -> list[Sign]:
-    """Every device beyond the limit of its model, the farthest first."""
+    """Every device beyond the limit of its model, the farthest first.
+
+    This is the rule. Over a county the database follows it, `storage.figures.signs`, and a test
+    holds the two together.
+    """
     rates: defaultdict[tuple[str, str], list[tuple[float, Counter]]] = defaultdict(list)
     for value, counter in _rates(list(counters)):
         rates[counter.model_id, counter.metric].append((value, counter))
     found = [sign for peers in rates.values() for sign in _beyond(peers)]
-    return sorted(found, key=lambda sign: (-sign.value / sign.limit, sign.device_id))
+    return sorted(found, key=lambda sign: (-sign.times, sign.device_id, sign.metric))
 
 
 def _rates(counters: list[Counter]) -> Iterable[tuple[float, Counter]]:
@@ -75,7 +85,7 @@ def _beyond(peers: list[tuple[float, Counter]]) -> Iterable[Sign]:
     if len(peers) < MIN_PEERS:
         return
     lower, median, upper = quantiles([value for value, _ in peers], n=4, method="inclusive")
-    limit = max(upper + _FENCE * (upper - lower), _LEAST_RATIO * median)
+    limit = max(upper + FENCE * (upper - lower), LEAST_RATIO * median)
     for value, counter in peers:
         if value > limit and counter.value >= MIN_COUNT:
             yield Sign(

@@ -1,12 +1,13 @@
-"""What key figures are computed from: the tickets of a time, minutes before it, and counters."""
+"""What key figures are computed from: the tickets of a time, minutes before it, and signs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
 from fleet.figures import BASELINE_LEAST, BASELINE_TICKETS, TicketFact
-from fleet.wear import COUNTED, DRIVEN, Counter
+from fleet.wear import COUNTED, DRIVEN, FENCE, LEAST_RATIO, MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS, Sign
 from storage.connection import Connection
 from storage.queries import load_queries
 
@@ -33,10 +34,27 @@ def first_minutes(conn: Connection, before: datetime) -> float | None:
     return None if row is None or row[0] < BASELINE_LEAST else float(row[1])
 
 
-def counters(conn: Connection) -> list[Counter]:
-    """What signs of abnormal use are read from."""
-    rows = conn.execute(_SQL["counters"], {"metrics": [DRIVEN, *COUNTED]})
-    return [Counter(*row) for row in rows]
+class Signs(NamedTuple):
+    """The farthest signs of abnormal use, and how many there are in all."""
+
+    first: Sequence[Sign]
+    n: int
+
+
+def signs(conn: Connection, limit: int) -> Signs:
+    """What `fleet.wear.signs` says of the fleet within reach, counted where the counters are."""
+    values = {
+        "driven": DRIVEN,
+        "counted": list(COUNTED),
+        "least_h": MIN_DRIVEN_H,
+        "least_peers": MIN_PEERS,
+        "least_count": MIN_COUNT,
+        "fence": FENCE,
+        "least_ratio": LEAST_RATIO,
+        "limit": limit,
+    }
+    rows = conn.execute(_SQL["signs"], values).fetchall()
+    return Signs([Sign(*row[:-1]) for row in rows], rows[0][-1] if rows else 0)
 
 
 def centres(conn: Connection) -> list[CentreName]:

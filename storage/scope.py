@@ -1,4 +1,4 @@
-"""Sets for one transaction whose rows it may see. Row-level security reads it; see 0003_people.sql."""
+"""Sets for one transaction whose rows it may see: row-level security, as 0003_people.sql has it."""
 
 from __future__ import annotations
 

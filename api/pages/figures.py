@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -21,12 +22,10 @@ from fleet.figures import (
     MINUTES_AIM,
     SMALLEST,
     Share,
-    by_centre,
-    by_municipality,
 )
 from fleet.periods import Length, Period, latest
 from fleet.sla.calendar import local_day
-from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS, signs
+from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS
 from storage import figures as stored
 from storage import reading
 
@@ -42,18 +41,15 @@ MONTHS, QUARTERS, YEARS = 24, 8, 5
 @router.get("/key-figures", operation_id="figures_page")
 def figures_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     asked = asked_in(FiguresAsked, say)
-    with rooms.read(errand) as conn:
-        found = counted(rooms, conn, asked, say.now)
-        sign_n = len(signs(stored.counters(conn)))
+    found = counted(rooms, errand, asked, say.now)
     return page(
         "figures.html",
         say,
         found=found,
         figures=found.whole,
-        centres=by_centre(found.facts, found.span),
-        municipalities=by_municipality(found.facts, found.span)[:PLACE_ROWS],
+        centres=found.of_centres,
+        municipalities=found.of_municipalities[:PLACE_ROWS],
         centre_names={centre.id: centre.name for centre in found.centres},
-        sign_n=sign_n,
         five_target=FIVE_DAYS_TARGET,
         minutes_aim=MINUTES_AIM,
         baseline_tickets=BASELINE_TICKETS,
@@ -107,8 +103,7 @@ def shared(share: Share, say: Say) -> tuple[str, str] | None:
 def figures_csv(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
     """By municipality, the small ones without their figures."""
     asked = asked_in(FiguresAsked, say)
-    with rooms.read(errand) as conn:
-        found = counted(rooms, conn, asked, say.now)
+    found = counted(rooms, errand, asked, say.now)
     return csv_answer(found, say.lang)
 
 
@@ -117,9 +112,9 @@ def figure_tickets_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRes
     asked = asked_in(BehindAsked, say, figure="all")
     if asked.figure not in BEHIND:
         asked = asked.model_copy(update={"figure": "all"})
+    found = counted(rooms, errand, asked, say.now)
+    numbers = behind(found, asked)
     with rooms.read(errand) as conn:
-        found = counted(rooms, conn, asked, say.now)
-        numbers = behind(found, asked)
         tickets = reading.tickets(conn, numbers[:TICKET_ROWS])
     return page(
         "figure_tickets.html",
@@ -134,13 +129,17 @@ def figure_tickets_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRes
 
 @router.get("/key-figures/use", operation_id="use_page")
 def use_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
-    with rooms.read(errand) as conn:
-        found = signs(stored.counters(conn))
+    def count() -> tuple[datetime, stored.Signs]:
+        with rooms.read(errand) as conn:
+            return say.now, stored.signs(conn, SIGN_ROWS)
+
+    counted_at, found = rooms.kept.get(errand.scope, "use", say.now, count)
     return page(
         "use.html",
         say,
-        signs=found[:SIGN_ROWS],
-        sign_n=len(found),
+        signs=found.first,
+        sign_n=found.n,
+        counted_at=counted_at,
         model_name=model_name,
         least=MIN_COUNT,
         hours=MIN_DRIVEN_H,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from fastapi import APIRouter
@@ -16,9 +17,9 @@ from api.fleet import (
     MembersAsked,
     batteries,
     by_month,
-    fleet_groups,
     members,
     model_name,
+    overview,
     watched,
 )
 from api.rooms import InRooms
@@ -37,10 +38,10 @@ DEVICE_ROWS: Final = 150
 @router.get("", operation_id="fleet_page")
 def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     asked = asked_in(FleetAsked, say)
+    counted = overview(rooms, errand, asked, say.now)
+    groups = counted.groups
     with rooms.read(errand) as conn:
-        seen = watched(conn, say.now, asked.days)
-        groups = fleet_groups(conn, asked.by, seen)
-        found = batteries(conn, seen)
+        found = batteries(conn, watched(conn, say.now, asked.days))
         rises = fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
     return page(
         "fleet.html",
@@ -48,6 +49,7 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         asked=asked,
         groups=groups[:GROUP_ROWS],
         group_n=len(groups),
+        counted_at=counted.seen.high,
         sums=_sums(groups),
         months=by_month(found[:BATTERY_ROWS]),
         battery_n=len(found),
@@ -62,22 +64,23 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
 @router.get("/devices", operation_id="fleet_devices_page")
 def fleet_devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     asked = asked_in(MembersAsked, say)
+    found = members(rooms, errand, asked, say.now)
     with rooms.read(errand) as conn:
-        rows = members(conn, watched(conn, say.now, asked.days), asked)
         names = {centre.centre_no: centre.name for centre in figures.centres(conn)}
     return page(
         "fleet_devices.html",
         say,
         asked=asked,
-        rows=rows[:DEVICE_ROWS],
-        is_cut=len(rows) > DEVICE_ROWS,
+        rows=found.rows[:DEVICE_ROWS],
+        is_cut=len(found.rows) > DEVICE_ROWS,
+        counted_at=found.counted_at,
         limit=DEVICE_ROWS,
         centres=names,
         model_name=model_name,
     )
 
 
-def _sums(groups: list[FleetGroup]) -> dict[str, Any]:
+def _sums(groups: Sequence[FleetGroup]) -> dict[str, Any]:
     rows = [group.row for group in groups]
     episode_n = sum(row.episode_n for row in rows)
     return {

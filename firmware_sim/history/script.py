@@ -327,6 +327,8 @@ def _recurring(
         yield Change(int(gone_ms), code, "cleared")
         wait_ms = rng.uniform(2, 8) * HOUR if rng.random() < 0.3 else rng.uniform(14, 44) * HOUR
         at_ms = daytime(int(gone_ms + wait_ms), rng)
+        if at_ms <= gone_ms:  # an evening moved into the day before it: it is the next day's
+            at_ms += DAY
 
 
 _COURSES: Final = {

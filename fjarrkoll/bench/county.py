@@ -199,19 +199,21 @@ _TICKET: Final = (
     " updated_at)"
     " SELECT device_no, tenant_no, '{cause}', '{state}', 'AU',"
     " (ARRAY['critical', 'major', 'minor'])[device_no % 3 + 1], 'degraded', 'technician',"
-    " (ARRAY['brake', 'motor', 'battery', 'joystick', 'seat'])[device_no % 5 + 1], 'Bromsen på vänster sida släpper inte', 'The left brake does not release',"
+    " (ARRAY['brake', 'motor', 'battery', 'joystick', 'charger'])[device_no % 5 + 1],"
+    " 'Bromsen på vänster sida släpper inte', 'The left brake does not release',"
     " 'Text', 'Text', at, at, at, at FROM (SELECT device_no, tenant_no, %(now)s::timestamptz"
     " - row_number() OVER (ORDER BY device_no) * interval '{apart}' AS at FROM device"
     " ORDER BY device_no LIMIT %(n)s) d RETURNING ticket_no"
 )
-_OPEN_TICKETS: Final = _TICKET.replace("% 3", "%% 3").format(
+_OPEN_TICKETS: Final = _TICKET.replace(" % ", " %% ").format(
     cause="brake", state="new", apart="5 minutes"
 )
-_CLOSED_TICKETS: Final = _TICKET.replace("% 3", "%% 3").format(
+_CLOSED_TICKETS: Final = _TICKET.replace(" % ", " %% ").format(
     cause="motor", state="closed", apart="20 minutes"
 )
 _HISTORY: Final = (
-    "UPDATE ticket SET state_at = known_at + ticket_no % 14 * interval '1 day' + interval '3 hours',"
+    "UPDATE ticket SET state_at = least(now(), known_at + interval '3 hours'"
+    " + ticket_no % 14 * interval '1 day'),"
     " outcome = (ARRAY['real_fault', 'part_replaced', 'solved_remotely', 'user_error'])"
     "[ticket_no % 4 + 1], outcome_minutes = 15 + ticket_no % 90 WHERE state = 'closed'",
     "UPDATE ticket_clock c SET stopped_at = k.state_at, breached_at = CASE WHEN c.due_at"

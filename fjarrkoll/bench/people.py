@@ -32,6 +32,7 @@ PAGE_MAX_BYTES: Final = 150_000
 PAGE_AIM_MS: Final = 300.0
 LIST_AIM_MS: Final = 200.0
 READERS: Final = 8
+_PATIENCE_S: Final = 60.0
 _COOKIE: Final = "fjarrkoll_session"
 _NOBODY: Final = "http://127.0.0.1:9"
 """An issuer that is never asked: the people here have their sessions already."""
@@ -53,10 +54,15 @@ def pages() -> list[Place]:
     """Every page of the menu and below it."""
     manager, desk, tech = Role.CENTRE_MANAGER, Role.SERVICE_DESK, Role.TECHNICIAN
     listed = (
-        ("/", desk), ("/?sort=severity", desk), ("/tickets?state=closed", desk),
+        ("/", desk), ("/?sort=severity", desk), ("/?state=closed", desk),
+        ("/?state=ended&due=overdue&severity=info", desk),
         ("/tickets/{ticket}", tech), ("/devices", tech), (f"/devices/{FIRST}", tech),
         (f"/devices/{FIRST}?range=30d", tech), ("/find?q=4471+0000", tech), ("/fleet", manager),
-        ("/fleet?by=centre", manager), ("/key-figures", manager), ("/rules", manager),
+        ("/fleet?by=centre", manager), ("/fleet/devices?show=faulted", manager),
+        ("/key-figures", manager), ("/key-figures?period={year}", manager),
+        ("/key-figures/tickets?figure=solved&period={year}", manager),
+        ("/key-figures.csv?period={year}", manager), ("/key-figures/use", manager),
+        ("/rules", manager), ("/rules/battery-end-of-life", manager),
         ("/data-health", tech), ("/my-device", Role.PATIENT), ("/my-loans", Role.PRESCRIBER),
         ("/access-log", Role.AUDITOR),
     )  # fmt: skip
@@ -66,6 +72,7 @@ def pages() -> list[Place]:
 def lists() -> list[Place]:
     """Every list, and the series behind a chart of thirty days."""
     desk, tech, admin = Role.SERVICE_DESK, Role.TECHNICIAN, Role.ADMINISTRATOR
+    manager = Role.CENTRE_MANAGER
     own = f"/api/v1/devices/{FIRST}"
     listed = (
         ("/api/v1/devices", tech), ("/api/v1/devices?q=sn9", tech), (own, tech),
@@ -78,6 +85,10 @@ def lists() -> list[Place]:
         ("/api/v1/findings", tech), ("/api/v1/episodes?system=vr2&code=7100", tech),
         ("/api/v1/gaps", tech), ("/api/v1/ledger", tech), ("/api/v1/quarantine", admin),
         ("/api/v1/users", admin), ("/api/v1/audit", Role.AUDITOR), ("/api/v1/rules", tech),
+        ("/api/v1/fleet", manager), ("/api/v1/fleet/devices", manager),
+        ("/api/v1/fleet/batteries", manager), ("/api/v1/key-figures", manager),
+        ("/api/v1/key-figures?period={year}", manager),
+        ("/api/v1/key-figures/tickets?figure=missed&period={year}", manager),
         (f"/api/v1/fhir/Observation?device=Device/{FIRST}&code=battery_voltage_v", tech),
         (f"/api/v1/fhir/Task?focus=Device/{FIRST}", tech),
     )  # fmt: skip
@@ -147,14 +158,15 @@ def _caller(role: Role, number: int) -> Caller:
 
 
 def _filled_in(stage: Stage) -> list[Place]:
-    """All places, with the ticket and the instant that their addresses name."""
+    """All places, with the ticket, the instant and the year that their addresses name."""
     with connect(stage.database_url) as conn:
         row = conn.execute("SELECT min(ticket_no) FROM ticket").fetchone()
     assert row is not None
-    month_ago = f"{datetime.now(UTC) - timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}"
+    now = datetime.now(UTC)
+    month_ago = f"{now - timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}"
     return [
         Place(
-            place.path.format(ticket=row[0], month_ago=month_ago),
+            place.path.format(ticket=row[0], month_ago=month_ago, year=now.year),
             place.role, place.aim_ms, place.is_page,
         )
         for place in pages() + lists()
@@ -191,6 +203,7 @@ def _timed(client: httpx.Client, place: Place, tokens: Sequence[str], times: int
         "n": times,
         "p50_ms": round(ordered[times // 2] * 1000, 1),
         "p95_ms": round(p95_ms, 1),
+        "max_ms": round(ordered[-1] * 1000, 1),
         "aim_ms": place.aim_ms,
         "bytes": size,
         "is_met": status == {200} and p95_ms < place.aim_ms
@@ -226,13 +239,15 @@ def _with_and_without_readers(
 def _readers(url: str, sessions: Mapping[Role, list[str]], per_s: int) -> Iterator[dict[str, Any]]:
     """A mix of reads at a steady rate, from another process; what it counted comes at the end."""
     context = get_context("spawn")
-    stop, result = context.Event(), context.SimpleQueue()
+    begun, stop, result = context.Event(), context.Event(), context.SimpleQueue()
     mix = [place for place in lists() if "{" not in place.path]
     told = [(place.path, token) for place in mix for token in sessions[place.role]]
-    process = context.Process(target=read_steadily, args=(url, told, per_s, stop, result))
+    process = context.Process(target=read_steadily, args=(url, told, per_s, (begun, stop), result))
     counted: dict[str, Any] = {}
     process.start()
     try:
+        if not begun.wait(_PATIENCE_S):
+            raise RuntimeError(f"no reader was answered within {_PATIENCE_S:.0f} s")
         yield counted
     finally:
         stop.set()
@@ -241,9 +256,17 @@ def _readers(url: str, sessions: Mapping[Role, list[str]], per_s: int) -> Iterat
 
 
 def read_steadily(
-    url: str, told: Sequence[tuple[str, str]], per_s: int, stop: Event, result: Any
+    url: str,
+    told: Sequence[tuple[str, str]],
+    per_s: int,
+    begun_stop: tuple[Event, Event],
+    result: Any,
 ) -> None:
-    """Ask for one after another, so many a second, over several connections at once."""
+    """Ask for one after another, so many a second, over several connections at once.
+
+    `begun_stop`: set at the first answer, and set by the caller to end it.
+    """
+    begun, stop = begun_stop
     counts: dict[int, int] = {}
     lock = threading.Lock()
     turns = cycle(told)
@@ -258,6 +281,7 @@ def read_steadily(
                     path, token = next(turns)
                 stop.wait(max(0.0, at - time.monotonic()))
                 status = client.get(path, headers={"Cookie": f"{_COOKIE}={token}"}).status_code
+                begun.set()
                 with lock:
                     counts[status] = counts.get(status, 0) + 1
 

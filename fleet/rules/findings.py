@@ -8,7 +8,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Final, NamedTuple
 
-from fleet.rules.facts import CodedEpisode
+from fleet.rules.facts import CodedEpisode, day_of, day_starts_at
 from fleet.ticket_states import OrderKind
 from fleet.words import Component, Fixer, Lang, Severity, Usability
 
@@ -68,6 +68,15 @@ class Said:
     user: Both = NOTHING
 
 
+MAX_EVIDENCE: Final = 30
+"""The newest episodes that a finding of many carries; the numbers count all."""
+
+LIMIT_DAYS: Final = "limit_day_count"
+LIMIT_RISE: Final = "limit_rise_count"
+"""Measures of what is told by coming back: on how many days, or by how many entries in a
+controller's log, it must be seen to be a finding."""
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One conclusion about one device (or a group) over one stretch of time.
@@ -109,3 +118,49 @@ class Finding:
     @property
     def is_open(self) -> bool:
         return self.ended_at is None
+
+    def back_at(self, done_at: datetime) -> datetime | None:
+        """When it was known to be back after its ticket was done with; None: it is not.
+
+        What was counted before is answered with the ticket: a fault that is told by coming back
+        must come back as often again, since once in a while it comes on a sound device too. All
+        else is back as soon as it is seen.
+        """
+        if self.last_at <= done_at:
+            return None
+        anew = [item for item in self.episodes if item.episode.started_at > done_at]
+        heard = sorted(item.episode.first_received_at for item in anew)
+        if self._is_counted and len(heard) < MAX_EVIDENCE:
+            return self._counted_at(done_at, anew)
+        if heard:
+            return heard[-1] if self._is_counted else heard[0]
+        return done_at if self.is_open else None
+
+    @property
+    def _is_counted(self) -> bool:
+        return LIMIT_DAYS in self.measures or LIMIT_RISE in self.measures
+
+    def _counted_at(self, done_at: datetime, anew: Sequence[CodedEpisode]) -> datetime | None:
+        """When what was seen after `done_at` had reached the limit by itself."""
+        if LIMIT_DAYS in self.measures:
+            heard = _days_heard(self.episodes, done_at)
+            limit = int(self.measures[LIMIT_DAYS])
+            return heard[limit - 1] if len(heard) >= limit else None
+        risen = 0
+        for item in sorted(anew, key=lambda item: item.episode.first_received_at):
+            risen += item.episode.logged_n
+            if risen >= self.measures[LIMIT_RISE]:
+                return item.episode.first_received_at
+        return None
+
+
+def _days_heard(episodes: Sequence[CodedEpisode], after: datetime) -> list[datetime]:
+    """For each local day on which a fault was there after `after`: when that was known."""
+    heard: dict[int, datetime] = {}
+    for item in episodes:
+        episode = item.episode
+        first_day, last_day = day_of(max(episode.started_at, after)), day_of(episode.last_at)
+        for day in range(first_day, last_day + 1) if episode.last_at > after else ():
+            known_at = max(episode.first_received_at, day_starts_at(day), after)
+            heard[day] = min(known_at, heard.get(day, known_at))
+    return sorted(heard.values())

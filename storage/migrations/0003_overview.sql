@@ -14,15 +14,24 @@ CREATE INDEX episode_by_start ON episode (started_at);
 -- Only the key, so that a new value of a metric leaves the index as it is.
 CREATE INDEX latest_by_metric ON latest (metric_no, device_no);
 
+-- The few deadlines that were missed: a filter on them would else walk through every ended ticket.
+CREATE INDEX ticket_clock_missed ON ticket_clock (ticket_no) WHERE breached_at IS NOT NULL;
+
+-- What tells when a ticket was solved, and whether it came back.
+CREATE INDEX ticket_event_solving ON ticket_event (ticket_no)
+    WHERE kind IN ('solved', 'recurred', 'reopened');
+
 -- The centre that a caller at a centre is limited to; NULL for one who sees the whole tenant.
 CREATE FUNCTION scope_centre() RETURNS int LANGUAGE sql STABLE PARALLEL SAFE
 AS $$ SELECT CASE WHEN scope_reach() = 'centre' THEN coalesce(scope_key()::int, -1) END $$;
 
 -- Sums over the fleet would ask row-level security about each row of it. These functions take the
--- reach once, for people who see devices whole, and answer to nobody else.
+-- reach once, for people who see devices whole, and answer to nobody else. They sort and hash a
+-- county's devices: `work_mem` keeps that in memory; compiling (`jit`) costs more than it saves.
 CREATE FUNCTION reached_devices() RETURNS TABLE (device_no int, device_id text, model_id text,
     fw text, centre_no int, area text, created_at timestamptz)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+LANGUAGE sql STABLE SECURITY DEFINER ROWS 100000 -- or the planner takes them for few, and loops
+SET search_path = pg_catalog, public, pg_temp SET work_mem = '64MB' AS $$
     SELECT d.device_no, d.id, d.model_id, s.fw, d.centre_no, d.area, d.created_at
     FROM device d LEFT JOIN device_state s USING (device_no)
     WHERE (SELECT public.scope_is_staff()) AND d.tenant_no = (SELECT public.scope_tenant())
@@ -38,13 +47,14 @@ CREATE FUNCTION fleet_groups(by_what text, low timestamptz, high timestamptz,
 RETURNS TABLE (model_id text, fw text, centre_no int, device_n bigint, heard_n bigint,
     device_days float8, faulted_n bigint, episode_n bigint, silent_n bigint, battery_n bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-    WITH quiet AS MATERIALIZED (
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB' SET jit = off AS $$
+    WITH quiet AS (
         SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
     ), faults AS (
         SELECT e.device_no, count(*) AS episode_n FROM episode e
         WHERE e.started_at >= low AND e.started_at < high
-            AND NOT EXISTS (SELECT FROM quiet q WHERE q.system = e.system AND q.code = e.code)
+            AND (e.system, e.code) NOT IN (SELECT q.system, q.code FROM quiet q)
         GROUP BY e.device_no
     ), heard AS (
         SELECT DISTINCT l.device_no FROM ledger l
@@ -78,13 +88,14 @@ CREATE FUNCTION fleet_members(low timestamptz, high timestamptz, quiet_systems t
 RETURNS TABLE (device_no int, device_id text, model_id text, fw text, centre_no int,
     episode_n bigint, finding_no bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-    WITH quiet AS MATERIALIZED (
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB' SET jit = off AS $$
+    WITH quiet AS (
         SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
     ), faults AS (
         SELECT e.device_no, count(*) AS episode_n FROM episode e
         WHERE e.started_at >= low AND e.started_at < high
-            AND NOT EXISTS (SELECT FROM quiet q WHERE q.system = e.system AND q.code = e.code)
+            AND (e.system, e.code) NOT IN (SELECT q.system, q.code FROM quiet q)
         GROUP BY e.device_no
     ), found AS (
         SELECT f.device_no, max(f.finding_no) AS finding_no FROM finding f
@@ -115,7 +126,8 @@ RETURNS TABLE (ticket_no bigint, device_no int, centre_id text, area text, devic
     start_stopped_at timestamptz, finish_due_at timestamptz, finish_stopped_at timestamptz,
     came_back boolean)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB' SET jit = off AS $$
     SELECT k.ticket_no, k.device_no, c.id, d.area, m.device_class, k.component, k.order_kind,
         k.state, k.known_at, solved.at, k.outcome, k.outcome_minutes, k.policy_id,
         k.policy_version, s.due_at, s.stopped_at, e.due_at, e.stopped_at,
@@ -133,6 +145,7 @@ SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom
             coalesce(bool_or(v.kind IN ('recurred', 'reopened')
                 AND v.detail ->> 'from' = 'solved'), false) AS has_returned
         FROM ticket_event v WHERE v.ticket_no = k.ticket_no AND k.outcome IS NOT NULL
+            AND v.kind IN ('solved', 'recurred', 'reopened')
     ) solved ON true
     WHERE (SELECT public.scope_is_staff()) AND k.tenant_no = (SELECT public.scope_tenant())
         AND k.state <> 'void' AND k.known_at < high
@@ -157,16 +170,47 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ) first
 $$;
 
--- The newest value of some counters, for every device that reports them and shares them.
-CREATE FUNCTION counters_of_fleet(metrics text[])
-RETURNS TABLE (device_id text, model_id text, centre_no int, area text, metric text, value float8)
+-- Devices whose counters stand far from those of their model, by the same rule as fleet/wear.py,
+-- which says what the limits mean. What is not shared is left out. The farthest come first; `sign_n`
+-- is how many there are in all.
+CREATE FUNCTION signs_of_use(driven_metric text, counted_metrics text[], least_h float8,
+    least_peers int, least_count float8, fence float8, least_ratio float8, max_rows int)
+RETURNS TABLE (device_id text, model_id text, area text, metric text, value float8,
+    median float8, limit_value float8, peer_n bigint, sign_n bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
-SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
-    SELECT r.device_id, r.model_id, r.centre_no, r.area, m.name, l.value
-    FROM metric m JOIN latest l USING (metric_no) JOIN reached_devices() r USING (device_no)
-    WHERE m.name = ANY(metrics)
-        AND (device_no NOT IN (SELECT unshared_devices())
-            OR NOT l.at <@ hidden_times(device_no, m.metric_no))
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB' SET jit = off AS $$
+    WITH shown AS MATERIALIZED (
+        SELECT l.device_no, l.metric_no, l.value FROM latest l
+        WHERE l.metric_no IN (SELECT m.metric_no FROM metric m
+                WHERE m.name = driven_metric OR m.name = ANY(counted_metrics))
+            AND (l.device_no NOT IN (SELECT unshared_devices())
+                OR NOT l.at <@ hidden_times(l.device_no, l.metric_no))
+    ), driven AS (
+        SELECT s.device_no, r.device_id, r.model_id, r.area, s.value / 3600 AS hours
+        FROM shown s JOIN metric m USING (metric_no) JOIN reached_devices() r USING (device_no)
+        WHERE m.name = driven_metric AND s.value / 3600 >= least_h
+    ), rates AS MATERIALIZED (
+        SELECT d.device_id, d.model_id, d.area, s.metric_no, s.value AS count,
+            100 * s.value / d.hours AS rate
+        FROM driven d JOIN shown s USING (device_no)
+        WHERE s.metric_no IN (SELECT m.metric_no FROM metric m WHERE m.name = ANY(counted_metrics))
+    ), quarters AS (
+        SELECT r.model_id, r.metric_no, count(*) AS peer_n,
+            percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY r.rate) AS q
+        FROM rates r GROUP BY r.model_id, r.metric_no HAVING count(*) >= least_peers
+    ), limits AS (
+        SELECT p.model_id, p.metric_no, p.peer_n, p.q[2] AS median,
+            greatest(p.q[3] + fence * (p.q[3] - p.q[1]), least_ratio * p.q[2]) AS limit_value
+        FROM quarters p
+    )
+    SELECT r.device_id, r.model_id, r.area, m.name, r.rate, p.median, p.limit_value, p.peer_n,
+        count(*) OVER ()
+    FROM rates r JOIN limits p USING (model_id, metric_no) JOIN metric m USING (metric_no)
+    WHERE r.rate > p.limit_value AND r.count >= least_count
+    ORDER BY CASE WHEN p.limit_value = 0 THEN '-infinity' ELSE -r.rate / p.limit_value END,
+        r.device_id, m.name
+    LIMIT max_rows
 $$;
 
 -- Several tenants share the rules of an installation; then none of them decides alone.
@@ -181,7 +225,7 @@ BEGIN
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
             'fleet_groups', 'fleet_members', 'figured_tickets', 'first_minutes',
-            'counters_of_fleet', 'is_only_tenant')
+            'signs_of_use', 'is_only_tenant')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO fjarrkoll_api', name);

@@ -9,10 +9,12 @@ FROM figured_tickets(%(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int
 -- Mean minutes of the first tickets that were solved here, and how many there are.
 SELECT noted_n, mean_minutes FROM first_minutes(%(before)s::timestamptz, %(tickets)s::int);
 
--- name: counters
--- The newest value of some counters of every device in the caller's reach.
-SELECT device_id, model_id, centre_no, area, metric, value
-FROM counters_of_fleet(%(metrics)s::text[]);
+-- name: signs
+-- Devices in the caller's reach whose counters stand far from those of their model.
+SELECT device_id, model_id, area, metric, value, median, limit_value, peer_n, sign_n
+FROM signs_of_use(%(driven)s::text, %(counted)s::text[], %(least_h)s::float8,
+    %(least_peers)s::int, %(least_count)s::float8, %(fence)s::float8, %(least_ratio)s::float8,
+    %(limit)s::int);
 
 -- name: centres
 -- The centres of the caller's tenant.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import secrets
-import threading
 import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -19,9 +18,10 @@ from starlette.testclient import TestClient
 from support.by_hand import Opens, opening
 from support.people import UNIT, access_settings, bearer, claims_of
 from support.postgres import Cluster
+from support.serving import running
 
 from api.app import create_app
-from api.process import ApiSettings, run
+from api.process import ApiSettings
 from fleet import drafts
 from fleet.access.callers import Role
 from fleet.clock import ClockQuality
@@ -90,6 +90,17 @@ class Fleet:
 
 @pytest.fixture(scope="session")
 def fleet(plain: Cluster) -> Iterator[Fleet]:
+    """The fleet that tests share and leave as it was."""
+    yield from _seeded(plain)
+
+
+@pytest.fixture(scope="module")
+def own_fleet(plain: Cluster) -> Iterator[Fleet]:
+    """A fleet that the tests of one module may change."""
+    yield from _seeded(plain)
+
+
+def _seeded(plain: Cluster) -> Iterator[Fleet]:
     name = f"t{uuid.uuid4().hex[:12]}"
     url = plain.create_database(name)
     migrate(url)
@@ -141,19 +152,8 @@ def sessions(fleet: Fleet, settings: ApiSettings) -> Callable[[Role], dict[str, 
 @pytest.fixture(scope="session")
 def server(settings: ApiSettings) -> Iterator[str]:
     """The address of a running server."""
-    stop, ready, found = threading.Event(), threading.Event(), []
-
-    def on_ready(url: str) -> None:
-        found.append(url)
-        ready.set()
-
-    thread = threading.Thread(target=run, args=(settings, stop, on_ready), daemon=True)
-    thread.start()
-    assert ready.wait(20), "the server did not say that it is ready"
-    yield found[0]
-    stop.set()
-    thread.join(20)
-    assert not thread.is_alive()
+    with running(settings) as address:
+        yield address
 
 
 @pytest.fixture

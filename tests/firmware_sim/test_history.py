@@ -16,6 +16,7 @@ from firmware_sim.history.chair import EARLIER_DAYS, LOW
 from firmware_sim.history.codes import codes_for
 from firmware_sim.history.fleet import all_causes, generate, plan_history
 from firmware_sim.history.mix import HISTORY_SCENARIOS, SERVICE_EVERY_H
+from firmware_sim.history.script import draw_script
 from firmware_sim.history.shapes import SILENCES, Cause, DeviceHistory
 from firmware_sim.history.timeline import (
     Gap,
@@ -138,6 +139,18 @@ def test_a_counting_fault_only_grows() -> None:
             ]
             assert all(a is not None and b is not None and a < b for a, b in pairwise(counts))
     assert seen
+
+
+def test_a_fault_that_keeps_coming_goes_on_from_where_it_began() -> None:
+    scenario = replace(SCENARIOS["faults"], patterns={"minor_recurring": 1.0})
+    world, plan = plan_history(200, 2, scenario)
+    scripts = [draw_script(world, profile_of(world, d), world.rng("life", d.id)) for d in plan]
+    planned = [c for s in scripts for c in s.planned if c.kind == "minor_recurring" and c.changes]
+    assert len(planned) > 10
+    for cause in planned:
+        times = [change.at_ms for change in cause.changes[:-1]]  # the last is its repair
+        assert times[0] == cause.since_ms
+        assert times == sorted(times), cause
 
 
 def test_a_controller_has_one_total_of_each_code() -> None:

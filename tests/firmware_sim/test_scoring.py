@@ -185,6 +185,26 @@ def test_of_two_alike_parts_the_one_that_is_named_is_meant() -> None:
     assert figures(result) == (1.0, 1.0, 0)
 
 
+def test_the_second_ticket_is_about_the_second_part_at_fault() -> None:
+    """A battery that wears out in a chair whose power supply was dead, and has its ticket."""
+    supply = cause(id="supply", kind="dead_power", component=Component.POWER_SUPPLY)
+    worn = cause(id="worn", kind="battery_wear", component=Component.BATTERY, since=day(0),
+                 until=None, needs_person=False, is_ticket_welcome=True)  # fmt: skip
+    tickets = [ticket(11, CONTACT), ticket(20.5, "battery", order_kind="fu")]
+    assert figures(scored(tickets, supply, worn)) == (1.0, 1.0, 0)
+    assert figures(scored([*tickets, ticket(30, "battery")], supply, worn))[2] == 1
+    assert figures(scored(tickets, supply)) == (1.0, 0.5, 1)
+    assert figures(scored(tickets[1:], supply, worn)) == (1.0, 1.0, 0)
+
+
+def test_a_ticket_is_about_what_lasts_before_what_was_just_repaired() -> None:
+    worn = cause(id="worn", kind="battery_wear", component=Component.BATTERY, since=day(0))
+    loose = cause(id="loose", kind="flapping", component=Component.BATTERY, since=day(18),
+                  until=day(27), detectable_since=day(18))  # fmt: skip
+    first = ticket(5, "battery", order_kind="fu", reopened_at=(day(18),))
+    assert figures(scored([first, ticket(21, "battery")], worn, loose)) == (1.0, 1.0, 0)
+
+
 def test_an_incident_is_about_the_group_whose_devices_are_its_own() -> None:
     """Not about a bad lot of the same part, however long that has been bad."""
     everybody = frozenset(f"wc-{n}" for n in range(1, 31))

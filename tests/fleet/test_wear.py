@@ -51,3 +51,11 @@ def test_too_few_peers_judge_nobody():
 def test_the_farthest_come_first():
     found = signs([*peers(60), *chair("far", 100, 90), *chair("near", 100, 30)])
     assert [sign.device_id for sign in found] == ["far", "near"]
+
+
+def test_where_the_peers_have_none_at_all_a_device_with_some_comes_first():
+    none = [row for i in range(30) for row in chair(f"none-{i}", 200, 0, "m4")]
+    odd = [*chair("odd", 100, 9, "m4"), *chair("far", 100, 90)]
+    found = signs([*peers(60), *none, *odd])
+    assert next((sign.device_id, sign.times) for sign in found) == ("odd", float("inf"))
+    assert [sign.device_id for sign in found] == ["odd", "far"]

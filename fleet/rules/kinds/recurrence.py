@@ -15,7 +15,17 @@ from fleet import tickets
 from fleet.metrics import MetricKind
 from fleet.rules.counters import Use, steps_of, use_of
 from fleet.rules.facts import CodedEpisode, Facts, day_closes_at, day_of, day_starts_at
-from fleet.rules.findings import NOTHING, Both, Finding, Need, Point, Said
+from fleet.rules.findings import (
+    LIMIT_DAYS,
+    LIMIT_RISE,
+    MAX_EVIDENCE,
+    NOTHING,
+    Both,
+    Finding,
+    Need,
+    Point,
+    Said,
+)
 from fleet.rules.kind import Kind
 from fleet.rules.kinds.fault import cause_for, in_time
 from fleet.rules.parameters import (
@@ -36,9 +46,6 @@ from fleet.ticket_text import local, spoken_time, times
 from fleet.words import Component, Fixer, Lang, Usability, label
 
 _DAY: Final = timedelta(days=1)
-
-MAX_EVIDENCE: Final = 30
-"""The newest episodes that a finding carries; the numbers count all."""
 
 
 class Counting(StrEnum):
@@ -62,6 +69,7 @@ class _Stretch(NamedTuple):
     evidence: Sequence[CodedEpisode]
     measure: str
     counted: float
+    limit: tuple[str, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +116,7 @@ class FaultDays:
                 evidence=sorted(evidence.values(), key=in_time),
                 measure="day_count",
                 counted=float(len(seen)),
+                limit=(LIMIT_DAYS, self.days),
             )
 
     def _holding(self, days: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -214,6 +223,7 @@ class LoggedRise:
                 evidence=sorted(items.values(), key=in_time),
                 measure="rise_count",
                 counted=float(sum(gain.rise for gain in seen)),
+                limit=(LIMIT_RISE, self.rise),
             )
 
     def _spans(self, gains: Iterable[_Gain]) -> Iterator[tuple[datetime, datetime]]:
@@ -313,6 +323,7 @@ def _finding(rule: Rule, about: str, stretch: _Stretch, said: Said, now: datetim
         episodes=tuple(stretch.evidence[-MAX_EVIDENCE:]),
         measures={
             stretch.measure: stretch.counted,
+            stretch.limit[0]: float(stretch.limit[1]),
             "episode_count": float(len(stretch.evidence)),
             "raised_count": float(sum(item.episode.raised_n for item in stretch.evidence)),
             "logged_count": float(sum(item.episode.logged_n for item in stretch.evidence)),

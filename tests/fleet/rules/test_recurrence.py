@@ -97,6 +97,48 @@ def test_days_are_local():
     assert not evaluate(same_day, at(5), **THREE_OF_SEVEN)
 
 
+@pytest.mark.parametrize(
+    ("days", "done", "back"),
+    [
+        pytest.param([0, 1, 2, 3], 2.5, None, id="one day later"),
+        pytest.param([0, 1, 2, 3, 3.1, 3.2], 2.5, None, id="three times on one day"),
+        pytest.param([0, 1, 2, 3, 4], 2.5, None, id="two days later"),
+        pytest.param([0, 1, 2, 3, 4, 5], 2.5, 5, id="as many days as make it a finding"),
+        pytest.param([0, 1, 2], 2.5, None, id="not seen again"),
+    ],
+)
+def test_after_its_ticket_it_is_back_when_it_came_back_as_often_again(days, done, back):
+    (finding,) = evaluate(numbered(on_days(*days)), at(max(days) + 0.5), **THREE_OF_SEVEN)
+    assert finding.back_at(at(done)) == (None if back is None else at(back))
+
+
+def test_a_fault_that_stays_over_its_repair_is_back_by_the_days_it_is_reported_on():
+    when = THREE_OF_SEVEN | {"lasting": True}
+
+    def back_at(last_day):
+        lasting = episode(at(0), None, raised=3, last=at(last_day))
+        (finding,) = evaluate(numbered([(JOYSTICK, lasting)]), at(last_day + 0.5), **when)
+        return finding.back_at(at(3.1))
+
+    assert back_at(4) is None
+    assert back_at(5) == day_starts_at(day_of(at(5)))
+
+
+def test_so_many_episodes_that_not_all_are_carried_are_back_whatever_their_days():
+    before = on_days(0, 1, 2)
+    after = [(JOYSTICK, episode(at(3 + n / 100), at(3 + n / 100))) for n in range(40)]
+    (finding,) = evaluate(numbered([*before, *after]), at(4), **THREE_OF_SEVEN)
+    assert finding.back_at(at(2.5)) == at(3.39)
+
+
+@pytest.mark.parametrize(("risen", "back"), [(4, None), (5, 4)])
+def test_a_count_that_was_seen_to_is_back_when_it_has_grown_as_much_again(risen, back):
+    grown = [(day, 3) for day in (0, 1, 2)] + [(4, risen)]
+    items = numbered((JOYSTICK, episode(at(d), at(d), raised=0, logged=n)) for d, n in grown)
+    (finding,) = evaluate(items, at(4.5), **FIVE_IN_A_WEEK)
+    assert finding.back_at(at(3)) == (None if back is None else at(back))
+
+
 def test_codes_of_one_component_count_together_or_not():
     items = numbered([*on_days(0, 1), *on_days(2, code=JOYSTICK_TOO)])
     (finding,) = evaluate(items, at(3), **THREE_OF_SEVEN)

@@ -1,0 +1,237 @@
+"""Each person's main task in a real browser, from signing in to done, in Swedish and English."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+
+import psycopg
+import pytest
+from playwright.sync_api import expect
+
+LANGS = pytest.mark.parametrize("lang", ["sv", "en"])
+CHAIR, LATE_CHAIR = "fk-20417", "fk-50054"
+BEFORE_THE_LOAN = "3C00"
+TOO_EARLY = {"sv": "fk-60001", "en": "fk-60002"}
+
+
+def state_of(fleet, number):
+    with psycopg.connect(fleet.url) as conn:
+        return conn.execute(
+            "SELECT state, order_kind, outcome, urgent_answer FROM ticket WHERE ticket_no = %s",
+            [number],
+        ).fetchone()
+
+
+def proposals(fleet):
+    """New tickets that somebody should answer whether they are urgent, the oldest first."""
+    with psycopg.connect(fleet.url) as conn:
+        rows = conn.execute(
+            "SELECT ticket_no FROM ticket WHERE state = 'new' AND urgent_because <> '{}'"
+            " AND urgent_answer IS NULL AND order_kind = 'AU' ORDER BY ticket_no"
+        ).fetchall()
+    return [row[0] for row in rows]
+
+
+def walk_to(page, number):
+    """Step down the queue with the keyboard until the ticket is the one that stands out."""
+    for _ in range(page.locator("tr[data-no]").count()):
+        page.keyboard.press("j")
+        if page.locator("tr.at").get_attribute("data-no") == str(number):
+            return
+    raise AssertionError(f"ticket {number} is not in the queue")
+
+
+def press_on(page, locator):
+    """Press a button by keyboard: Tab until it has the focus, then Enter."""
+    for _ in range(80):
+        page.keyboard.press("Tab")
+        if locator.evaluate("it => it === document.activeElement"):
+            page.keyboard.press("Enter")
+            return
+    raise AssertionError("the button is not reached by Tab")
+
+
+@pytest.mark.parametrize(
+    ("lang", "key", "answer"),
+    [("sv", "confirm_urgent", "confirmed"), ("en", "decline_urgent", "declined")],
+)
+def test_the_desk_works_the_queue_by_keyboard_and_answers_what_is_urgent(
+    sign_in, own_fleet, lang, key, answer
+):
+    number = proposals(own_fleet)[0]
+    visit = sign_in("Karim Kundtjänst", lang, "/")
+    page = visit.page
+    walk_to(page, number)
+    page.keyboard.press("t")
+    expect(page.get_by_text(visit.says("bulk.done.one"))).to_be_visible()
+    assert state_of(own_fleet, number)[0] == "triaged"
+    walk_to(page, number)
+    page.keyboard.press("Enter")
+    page.wait_for_url(re.compile(rf"/tickets/{number}\b"))
+    visit.keep("desk-ticket")
+    if key == "decline_urgent":
+        page.locator("section.urgent textarea").focus()
+        page.keyboard.type("the user has a spare chair")
+    press_on(page, page.get_by_role("button", name=visit.action(key), exact=True))
+    expect(page.locator("section.urgent form")).to_have_count(0)
+    assert state_of(own_fleet, number)[3] == answer
+    assert number not in proposals(own_fleet)
+    visit.sign_out()
+
+
+@LANGS
+def test_a_technician_takes_a_ticket_reads_the_device_and_solves_it(sign_in, own_fleet, lang):
+    visit = sign_in("Tova Tekniker", lang, "/")
+    page = visit.page
+    page.get_by_role("link", name=re.compile(f"^{visit.says('queue.unassigned', n='')}")).click()
+    of_a_device = page.locator("tr[data-no]").filter(has=page.locator("a[href^='/devices/']"))
+    row = of_a_device.filter(has_not_text=re.compile("3B00|3D00")).last  # those are for others
+    number = row.get_attribute("data-no")
+    row.locator("a[href^='/tickets/']").click()
+    page.get_by_role("button", name=visit.action("take"), exact=True).click()
+    expect(page.get_by_role("button", name=visit.action("take"), exact=True)).to_have_count(0)
+    page.locator("dl.facts a[href^='/devices/']").first.click()
+    expect(page.locator("#standing")).to_be_visible()
+    page.go_back()
+    page.get_by_label(visit.says("act.part")).fill("kontakt")
+    page.get_by_label(visit.says("act.minutes")).fill("35")
+    page.get_by_role("button", name=visit.capital(visit.outcome("part_replaced"))).click()
+    expect(page.get_by_text(visit.says("state.solved")).first).to_be_visible()
+    assert state_of(own_fleet, number)[::2] == ("solved", "part_replaced")
+    visit.sign_out()
+
+
+@LANGS
+def test_a_prescriber_sees_what_is_late_and_only_their_own_time_with_the_device(sign_in, lang):
+    visit = sign_in("Frida Förskrivare", lang, "/my-loans")
+    page = visit.page
+    late = page.locator("section.urgent")
+    expect(late).to_contain_text(visit.says("prescriber.late"))
+    visit.keep("prescriber")
+    late.get_by_role("link").filter(has_text="3D00").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text("3D00")
+    expect(page.locator("section.urgent form")).to_have_count(0)
+    page.locator(f"a[href^='/devices/{LATE_CHAIR}']").first.click()
+    expect(page.locator("#standing")).to_be_visible()
+    assert "3D00" in page.content()
+    assert BEFORE_THE_LOAN not in page.content()
+    visit.sign_out()
+    technician = sign_in("Tova Tekniker", lang, f"/devices/{LATE_CHAIR}")
+    assert BEFORE_THE_LOAN in technician.page.content()
+
+
+@LANGS
+def test_a_patient_tries_a_step_sees_who_looked_and_stops_sharing_and_shares_again(sign_in, lang):
+    sign_in("Tova Tekniker", lang, f"/devices/{CHAIR}").sign_out()
+    visit = sign_in("Astrid Användare", lang, "/my-device")
+    page = visit.page
+    page.locator(".steps form").first.get_by_role("button", name=visit.says("mine.yes")).click()
+    expect(page.get_by_role("status")).to_have_text(visit.says("mine.thanks.yes"))
+    expect(page.locator(".answered").first).to_have_text(visit.says("mine.helped.yes"))
+    visit.keep("patient")
+    visit.link("mine.looked.all").click()
+    looks = page.locator("table.cards")
+    expect(looks).to_contain_text(visit.capital(visit.says("role.technician")))
+    assert "Tova" not in looks.inner_text()
+    page.go_back()
+    visit.link("mine.stop").click()
+    visit.button("mine.stop.do").click()
+    expect(page.locator(".stopped")).to_contain_text(visit.says("mine.unshared", at="").rstrip("."))
+    visit.link("mine.share").click()
+    visit.button("mine.share.do").click()
+    expect(visit.link("mine.stop")).to_be_visible()
+    visit.sign_out()
+
+
+@LANGS
+def test_a_centre_manager_chooses_a_period_and_takes_the_figures_along(sign_in, lang):
+    visit = sign_in("Cilla Chef", lang, "/key-figures")
+    page = visit.page
+    periods = page.get_by_label(visit.says("figures.period"))
+    chosen = periods.locator("optgroup").nth(1).locator("option").first
+    value, name = chosen.get_attribute("value"), chosen.inner_text()
+    periods.select_option(value)
+    visit.button("figures.show").click()
+    expect(page.get_by_role("heading", level=1)).to_contain_text(name)
+    with page.expect_download() as taken:
+        visit.link("figures.csv").click()
+    file = Path(taken.value.path())
+    assert value in taken.value.suggested_filename
+    with file.open(encoding="utf-8-sig", newline="") as lines:
+        rows = list(csv.reader(lines, delimiter=";"))
+    assert len(rows) > 1
+    assert {len(row) for row in rows} == {len(rows[0])} != {1}
+    visit.sign_out()
+
+
+@LANGS
+def test_an_administrator_replays_what_came_too_early(sign_in, lang):
+    device = TOO_EARLY[lang]
+    visit = sign_in("Adam Administratör", lang, "/data-health")
+    page = visit.page
+    visit.link("health.quarantine.open").click()
+    page.get_by_label(visit.says("quarantine.device")).fill(device)
+    visit.button("quarantine.show").click()
+    page.locator("main a[href^='/data-health/quarantine/']").first.click()
+    expect(page.locator("main")).to_contain_text(device)
+    visit.button("quarantine.replay.do").click()
+    expect(page.locator("section.equation.good")).to_contain_text(visit.says("became.stored"))
+    visit.link("app.health").click()
+    expect(page.locator(".equation .check")).to_contain_text(visit.says("health.holds"))
+    visit.sign_out()
+
+
+@LANGS
+def test_an_administrator_turns_a_rule_off_and_not_on_again_untested(sign_in, lang):
+    rule = {"sv": "reported-fault", "en": "battery-end-of-life"}[lang]
+    visit = sign_in("Adam Administratör", lang, "/rules")
+    page = visit.page
+    page.locator(f"a[href^='/rules/{rule}']").first.click()
+    reason = page.get_by_label(visit.says("rules.switch.why"))
+    reason.fill("provdrift slut")
+    visit.button("rules.disable").click()
+    expect(page.locator("dl.facts")).to_contain_text(visit.says("rules.off"))
+    expect(page.get_by_role("cell", name="provdrift slut")).to_be_visible()
+    reason.fill("otåliga")
+    visit.button("rules.enable").click()
+    expect(page.get_by_role("alert")).to_contain_text(f"fjarrkoll rules backtest {rule}")
+    expect(reason).to_have_value("otåliga")
+    visit.keep("rule-refused")
+    visit.refusals = 1
+    visit.sign_out()
+
+
+@LANGS
+def test_an_administrator_finds_a_device_by_its_individual_number(sign_in, lang):
+    visit = sign_in("Adam Administratör", lang, "/find")
+    visit.page.keyboard.type("4471 0293")
+    visit.page.keyboard.press("Enter")
+    visit.page.wait_for_url(f"**/devices/{CHAIR}")
+    expect(visit.page.get_by_role("heading", level=1)).to_contain_text("4471 0293")
+    visit.sign_out()
+
+
+@LANGS
+def test_an_auditor_reads_the_log_of_one_device_and_notes_a_spot_check(sign_in, lang):
+    sign_in("Tova Tekniker", lang, f"/devices/{CHAIR}").sign_out()
+    visit = sign_in("Greta Granskare", lang, "/access-log")
+    page = visit.page
+    page.get_by_label(visit.says("log.device"), exact=True).fill(CHAIR)
+    visit.button("log.show").first.click()
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_contain_text("Tova Tekniker")
+    assert rows.count() == rows.filter(has_text=CHAIR).count() > 0
+    page.get_by_text(visit.says("log.sample"), exact=True).click()
+    page.get_by_label(visit.says("log.sample.n")).fill("3")
+    visit.button("log.sample.do").click()
+    unchecked = rows.filter(has=page.locator("form")).first
+    entry = unchecked.get_attribute("id")
+    unchecked.get_by_label(visit.says("log.note")).fill("rätt uppdrag")
+    unchecked.get_by_role("button").click()
+    checked = page.locator(f"#{entry}")
+    expect(checked.locator(".check.good")).to_have_text("✓ Greta Granskare")
+    expect(checked).to_contain_text("rätt uppdrag")
+    visit.keep("auditor")
+    visit.sign_out()
