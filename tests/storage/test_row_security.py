@@ -170,8 +170,6 @@ def test_a_loan_shows_nothing_from_before_it(api, reach, table, column):
     assert earliest >= NOW - 20 * DAY
 
 
-
-
 @pytest.mark.parametrize("function", ["seen_samples", "seen_hours"])
 def test_telemetry_is_the_callers_own_and_from_the_loan_on(url, api, function):
     with psycopg.connect(url) as conn:
