@@ -182,12 +182,19 @@ def test_what_safety_needs_is_shared_all_the_time(unshared, scope):
     assert reading.faults(unshared, device_no, Span(NOW - 15 * DAY, NOW), 9)
 
 
-def test_overviews_of_the_fleet_leave_out_what_is_not_shared(unshared):
+def test_overviews_of_the_fleet_leave_out_what_is_not_shared(unshared, owner):
+    query = "SELECT device_id FROM signs_of_use(%s, %s, 0, 2, 0, 0, 0, 9)"
+    owner.execute(
+        "UPDATE latest SET value = 1000 FROM device d, metric m WHERE d.device_no ="
+        " latest.device_no AND m.metric_no = latest.metric_no AND d.id = %s AND m.name = %s",
+        [CHAIR, SERVICE],
+    )
+    owner.commit()
     enter(unshared, STAFF)
-    query = "SELECT device_id FROM counters_of_fleet(%s) ORDER BY 1"
-    service = unshared.execute(query, [[SERVICE]]).fetchall()
-    safety = unshared.execute(query, [[SAFETY]]).fetchall()
-    assert (service, safety) == ([(OTHER,)], [(CHAIR,), (OTHER,)])
+    assert unshared.execute(query, [SAFETY, [SERVICE]]).fetchall() == []
+    owner.execute("DELETE FROM sharing_choice")
+    owner.commit()
+    assert unshared.execute(query, [SAFETY, [SERVICE]]).fetchall() == [(CHAIR,)]
 
 
 @on_both

@@ -58,7 +58,7 @@ def claims_of(role: Role | str, tenant: str = TENANT, **said: str | bool | None)
         "aud": AUDIENCE,
         "sub": f"{tenant}-{role}",
         "iat": now,
-        "exp": now + 600,
+        "exp": now + 6 * 3600,  # made when a test file is read, and used when its turn comes
         "name": NAMES[role],
         "role": str(role),
         "tenant": tenant,
