@@ -169,6 +169,7 @@ def test_the_queue_is_worked_by_keyboard_alone(opened, client, by_hand):
     page.keyboard.press("?")
     assert page.get_by_role("dialog").is_visible()
     page.keyboard.press("Escape")
+    page.get_by_role("dialog").wait_for(state="hidden")
     page.keyboard.press("j")
     assert page.locator("tr.at").count() == 1
     page.keyboard.press("Enter")
