@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, Literal, Self
 
 from fastapi import Path
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
 
 from api.problems import invalid, not_found
 from api.schemas import OrderKind, TicketState
@@ -22,6 +22,8 @@ from storage.reading import DeviceRow, Span
 DEFAULT_RANGE: Final = timedelta(hours=24)
 EARLIEST: Final = datetime(2015, 1, 1, tzinfo=UTC)
 AHEAD: Final = timedelta(days=2)
+
+_WORD: Final = r"^[^\x00-\x1f]{1,120}$"
 
 DeviceId = Annotated[str, Path(description="The device's id.", max_length=200)]
 _Limit = Annotated[int, Field(ge=1, le=500, description="Rows in one answer.")]
@@ -71,6 +73,21 @@ class FaultsAsked(_Asked):
     to: _To = None
     cursor: _Cursor = None
     limit: _Limit = 50
+
+
+class CodesAsked(_Asked):
+    """Of one system, or of one code of a system."""
+
+    system: str | None = Field(None, pattern=_WORD, examples=["vr2"])
+    code: str | None = Field(None, pattern=_WORD, examples=["3B00"])
+    cursor: _Cursor = None
+    limit: _Limit = 50
+
+    @model_validator(mode="after")
+    def _a_code_needs_its_system(self) -> Self:
+        if self.code is not None and self.system is None:
+            raise ValueError("a code means something only within its system: name both")
+        return self
 
 
 class TicketsAsked(_Asked):

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections import Counter
 from itertools import islice
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import Field, model_validator
 
 from api import cursors
-from api.asking import _Asked, _Cursor, _Limit
+from api.asking import CodesAsked
 from api.meanings import meaning
 from api.problems import READING
 from api.schemas_device import (
@@ -29,28 +28,13 @@ from fleet.models import load_models
 
 router = APIRouter(prefix="/api/v1/catalogue", tags=["catalogue"], responses=READING)
 
-_WORD = r"^[^\x00-\x1f]{1,120}$"
-
-
-class FaultEntriesAsked(_Asked):
-    system: str | None = Field(None, pattern=_WORD, examples=["vr2"], description="Or an alias.")
-    code: str | None = Field(None, pattern=_WORD, examples=["3B00"])
-    cursor: _Cursor = None
-    limit: _Limit = 50
-
-    @model_validator(mode="after")
-    def _a_code_needs_its_system(self) -> Self:
-        if self.code is not None and self.system is None:
-            raise ValueError("a code means something only within its system: name both")
-        return self
-
 
 @router.get("/faults", operation_id="list_catalogue_faults")
-def list_catalogue_faults(asked: Annotated[FaultEntriesAsked, Query()]) -> FaultEntryPage:
+def list_catalogue_faults(asked: Annotated[CodesAsked, Query()]) -> FaultEntryPage:
     """What codes mean, in the order of the catalogue.
 
     A code nobody has described is answered too, with `is_known` false: firmware ships before the
-    catalogue does.
+    catalogue does. `system` may be an alias.
     """
     if asked.system is not None and asked.code is not None:
         found = load_catalogue().look_up(asked.system, asked.code)

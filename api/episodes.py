@@ -2,21 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated, Self
+from typing import Annotated
 
 from fastapi import APIRouter, Query
-from pydantic import Field, model_validator
 
 from api import cursors
 from api.access.gate import InErrand
 from api.asking import (
     EARLIEST,
+    CodesAsked,
     DeviceId,
     FaultsAsked,
-    _Asked,
-    _Cursor,
-    _Limit,
     known_device_no,
     span_of,
 )
@@ -30,21 +28,6 @@ from storage.device_reading import FleetEpisodeRow, Key
 from storage.reading import EpisodeRow
 
 router = APIRouter(prefix="/api/v1", tags=["faults"], responses=READING)
-
-_WORD = r"^[^\x00-\x1f]{1,120}$"
-
-
-class FleetEpisodesAsked(_Asked):
-    system: str | None = Field(None, pattern=_WORD, examples=["vr2"])
-    code: str | None = Field(None, pattern=_WORD, examples=["3B00"])
-    cursor: _Cursor = None
-    limit: _Limit = 50
-
-    @model_validator(mode="after")
-    def _a_code_needs_its_system(self) -> Self:
-        if self.code is not None and self.system is None:
-            raise ValueError("a code means something only within its system: name both")
-        return self
 
 
 @router.get("/devices/{device_id}/episodes", operation_id="list_device_episodes")
@@ -68,7 +51,7 @@ def list_device_episodes(
 
 @router.get("/episodes", operation_id="list_episodes")
 def list_episodes(
-    rooms: InRooms, errand: InErrand, asked: Annotated[FleetEpisodesAsked, Query()]
+    rooms: InRooms, errand: InErrand, asked: Annotated[CodesAsked, Query()]
 ) -> FleetEpisodePage:
     """Stretches of faults on all devices, newest first; of one code with `system` and `code`."""
     after = cursors.decode("episodes", asked.cursor, read_key)
@@ -84,7 +67,7 @@ def _fleet_out(row: FleetEpisodeRow) -> FleetEpisodeOut:
     return FleetEpisodeOut(**said, meaning=meaning(row.system, row.code))
 
 
-def _following(rows: list[EpisodeRow] | list[FleetEpisodeRow], limit: int) -> str | None:
+def _following(rows: Sequence[EpisodeRow], limit: int) -> str | None:
     if len(rows) <= limit:
         return None
     last = rows[limit - 1]

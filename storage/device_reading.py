@@ -25,21 +25,11 @@ Key = tuple[datetime, int]
 
 
 @dataclass(frozen=True, slots=True)
-class FleetEpisodeRow:
+class FleetEpisodeRow(EpisodeRow):
     """An episode and the device it was on."""
 
-    episode_no: int
     device_id: str
     model_id: str
-    system: str
-    code: str
-    started_at: datetime
-    last_at: datetime
-    ended_at: datetime | None
-    raised_n: int
-    cleared_n: int
-    logged_n: int
-    first_received_at: datetime
 
 
 @dataclass(frozen=True, slots=True)

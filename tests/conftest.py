@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from hypothesis import settings
 from support.postgres import Cluster, plain_cluster, timescale_bin_dir, timescale_cluster
 
 from runtime.logs import configure_logs
@@ -17,6 +18,11 @@ from storage.connection import Connection, connect
 
 # As the processes do: without it structlog prints every local variable of a traceback, slowly.
 configure_logs()
+
+
+# A loaded machine is no failure; what never ends is ended by pytest's own limit.
+settings.register_profile("suite", deadline=None)
+settings.load_profile("suite")
 
 
 def pytest_report_header() -> str:

@@ -17,6 +17,24 @@ CREATE INDEX latest_by_metric ON latest (metric_no, device_no);
 -- The few deadlines that were missed: a filter on them would else walk through every ended ticket.
 CREATE INDEX ticket_clock_missed ON ticket_clock (ticket_no) WHERE breached_at IS NOT NULL;
 
+-- The deadline of an open ticket that binds first, whether it stands still while its ticket waits,
+-- and how it stands. Always one row. Planned as a part of the query that asks.
+CREATE FUNCTION binding_clock(of_ticket bigint, state text, state_at timestamptz, as_of timestamptz)
+RETURNS TABLE (due_at timestamptz, is_still boolean, standing text)
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT first.due_at, first.is_still,
+        CASE WHEN first.is_still THEN NULL
+            WHEN first.is_breached OR first.due_at < as_of THEN 'overdue'
+            WHEN first.notify_at <= as_of THEN 'at_risk' END
+    FROM (
+        SELECT min(c.due_at) AS due_at, min(c.notify_at) AS notify_at,
+            state = 'waiting' AND state_at < min(c.due_at) AS is_still,
+            bool_or(c.breached_at IS NOT NULL) AS is_breached
+        FROM ticket_clock c
+        WHERE c.ticket_no = of_ticket AND c.stopped_at IS NULL
+    ) AS first
+$$;
+
 -- What tells when a ticket was solved, and whether it came back.
 CREATE INDEX ticket_event_solving ON ticket_event (ticket_no)
     WHERE kind IN ('solved', 'recurred', 'reopened');
@@ -40,8 +58,19 @@ SET search_path = pg_catalog, public, pg_temp SET work_mem = '64MB' AS $$
             OR d.centre_no = (SELECT public.scope_centre()))
 $$;
 
+-- How many fault episodes began on each device in a time. Codes in `quiet` are no faults of a device.
+-- Planned as a part of the functions below, so that it sees what their caller may see.
+CREATE FUNCTION faulted_between(low timestamptz, high timestamptz, quiet_systems text[],
+    quiet_codes text[])
+RETURNS TABLE (device_no int, episode_n bigint) LANGUAGE sql STABLE AS $$
+    SELECT e.device_no, count(*) FROM public.episode e
+    WHERE e.started_at >= low AND e.started_at < high AND (e.system, e.code) NOT IN (
+        SELECT q.system, q.code FROM unnest(quiet_systems, quiet_codes) AS q (system, code))
+    GROUP BY e.device_no
+$$;
+
 -- One row for each group of devices that reported anything in its life or not: what it is, how
--- long it was watched, and what is wrong. Codes in `quiet` are no faults of a device.
+-- long it was watched, and what is wrong.
 CREATE FUNCTION fleet_groups(by_what text, low timestamptz, high timestamptz,
     quiet_systems text[], quiet_codes text[], battery_rules text[])
 RETURNS TABLE (model_id text, fw text, centre_no int, device_n bigint, heard_n bigint,
@@ -49,13 +78,8 @@ RETURNS TABLE (model_id text, fw text, centre_no int, device_n bigint, heard_n b
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB' SET jit = off AS $$
-    WITH quiet AS (
-        SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
-    ), faults AS (
-        SELECT e.device_no, count(*) AS episode_n FROM episode e
-        WHERE e.started_at >= low AND e.started_at < high
-            AND (e.system, e.code) NOT IN (SELECT q.system, q.code FROM quiet q)
-        GROUP BY e.device_no
+    WITH faults AS (
+        SELECT * FROM faulted_between(low, high, quiet_systems, quiet_codes)
     ), heard AS (
         SELECT DISTINCT l.device_no FROM ledger l
     ), silent AS (
@@ -90,13 +114,8 @@ RETURNS TABLE (device_no int, device_id text, model_id text, fw text, centre_no 
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB' SET jit = off AS $$
-    WITH quiet AS (
-        SELECT * FROM unnest(quiet_systems, quiet_codes) AS q (system, code)
-    ), faults AS (
-        SELECT e.device_no, count(*) AS episode_n FROM episode e
-        WHERE e.started_at >= low AND e.started_at < high
-            AND (e.system, e.code) NOT IN (SELECT q.system, q.code FROM quiet q)
-        GROUP BY e.device_no
+    WITH faults AS (
+        SELECT * FROM faulted_between(low, high, quiet_systems, quiet_codes)
     ), found AS (
         SELECT f.device_no, max(f.finding_no) AS finding_no FROM finding f
         WHERE f.ended_at IS NULL AND f.device_no IS NOT NULL AND CASE shown

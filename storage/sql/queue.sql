@@ -5,20 +5,12 @@ SELECT first_at, rank, known_at, ticket_no FROM (
     SELECT k.ticket_no, k.known_at,
         array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity) AS rank,
         CASE WHEN NOT %(by_due)s::boolean THEN '2000-01-01 00:00+00'::timestamptz
-            WHEN clock.due_at IS NULL THEN '9999-01-01 00:00+00'::timestamptz
-            WHEN k.state = 'waiting' AND k.state_at < clock.due_at
-                THEN '9000-01-01 00:00+00'::timestamptz
-            ELSE clock.due_at END AS first_at,
-        CASE WHEN k.state = 'waiting' AND k.state_at < clock.due_at THEN NULL
-            WHEN clock.is_breached OR clock.due_at < %(now)s::timestamptz THEN 'overdue'
-            WHEN clock.notify_at <= %(now)s::timestamptz THEN 'at_risk' END AS standing
+            WHEN binding.due_at IS NULL THEN '9999-01-01 00:00+00'::timestamptz
+            WHEN binding.is_still THEN '9000-01-01 00:00+00'::timestamptz
+            ELSE binding.due_at END AS first_at,
+        binding.standing
     FROM ticket AS k
-    LEFT JOIN LATERAL (
-        SELECT min(c.due_at) AS due_at, min(c.notify_at) AS notify_at,
-            bool_or(c.breached_at IS NOT NULL) AS is_breached
-        FROM ticket_clock AS c
-        WHERE c.ticket_no = k.ticket_no AND c.stopped_at IS NULL
-    ) AS clock ON true
+    CROSS JOIN LATERAL binding_clock(k.ticket_no, k.state, k.state_at, %(now)s) AS binding
     WHERE k.state NOT IN ('verified', 'closed', 'void')
         AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
         AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
@@ -63,17 +55,9 @@ SELECT severity, count(*), count(*) FILTER (WHERE standing = 'overdue'),
     count(*) FILTER (WHERE standing = 'at_risk'), count(*) FILTER (WHERE assignee IS NULL),
     count(*) FILTER (WHERE assignee = %(who)s::text)
 FROM (
-    SELECT k.severity, k.assignee,
-        CASE WHEN k.state = 'waiting' AND k.state_at < clock.due_at THEN NULL
-            WHEN clock.is_breached OR clock.due_at < %(now)s::timestamptz THEN 'overdue'
-            WHEN clock.notify_at <= %(now)s::timestamptz THEN 'at_risk' END AS standing
+    SELECT k.severity, k.assignee, binding.standing
     FROM ticket AS k
-    LEFT JOIN LATERAL (
-        SELECT min(c.due_at) AS due_at, min(c.notify_at) AS notify_at,
-            bool_or(c.breached_at IS NOT NULL) AS is_breached
-        FROM ticket_clock AS c
-        WHERE c.ticket_no = k.ticket_no AND c.stopped_at IS NULL
-    ) AS clock ON true
+    CROSS JOIN LATERAL binding_clock(k.ticket_no, k.state, k.state_at, %(now)s) AS binding
     WHERE k.state NOT IN ('verified', 'closed', 'void')
 ) AS queued
 GROUP BY severity;

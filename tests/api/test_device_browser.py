@@ -2,31 +2,16 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import expect, sync_playwright
+from playwright.sync_api import expect
 
 from fleet.access.callers import Role
 
 PICTURES = Path(__file__).parents[2] / "test-artefacts" / "screenshots"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 CHAIR = "/devices/fk-20417"
 HOUR_MS = 3600e3
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[object]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine (apt install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 from fleet.access.callers import Role
 
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 PAGES = [
     (Role.PATIENT, "/my-device"),
     (Role.PATIENT, "/my-device/fk-20417/sharing"),
@@ -18,18 +14,6 @@ PAGES = [
     (Role.AUDITOR, "/access-log"),
     (Role.AUDITOR, "/access-log?sample=5&seed=1"),
 ]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium on this machine (apt install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture

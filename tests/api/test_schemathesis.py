@@ -26,6 +26,9 @@ from fleet.access.callers import Role
 EXAMPLES = int(os.environ.get("FJARRKOLL_TEST_EXAMPLES", "4"))
 """Requests for each operation; more find more and take longer."""
 
+ANSWER_S = 30
+"""An answer that takes longer is none."""
+
 APART = ["stream"]
 """It has no end; tests/api/test_stream.py reads it."""
 
@@ -68,7 +71,7 @@ schema = schemathesis.openapi.from_dict(document())
 def test_whatever_is_sent_the_answer_is_one_of_those_documented(case, address):
     operation = case.operation.definition.raw["operationId"]
     headers = bearer(whoever_may(operation))
-    response = case.call(base_url=address, headers=headers)
+    response = case.call(base_url=address, headers=headers, timeout=ANSWER_S)
     case.validate_response(response, checks=CHOSEN, headers=headers)
 
 

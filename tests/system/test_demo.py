@@ -18,7 +18,7 @@ from pathlib import Path
 import httpx
 import psutil
 import pytest
-from playwright.sync_api import sync_playwright
+from support.browsing import chromium, chromium_path
 from support.signing_in import sign_in
 
 ROOT = Path(__file__).parents[2]
@@ -27,7 +27,7 @@ KEYS = {
     "sent", "received", "stored", "duplicate", "quarantined", "lost", "faults", "episodes",
     "tickets", "equation_holds",
 }  # fmt: skip
-CHROMIUM = next((p for n in ("chromium", "chromium-browser") if (p := shutil.which(n))), None)
+CHROMIUM = chromium_path()
 
 
 @pytest.fixture
@@ -157,9 +157,7 @@ def _processes_of(data_dir: Path) -> list[str]:
 
 def _photograph(url: str) -> None:
     ARTEFACTS.mkdir(parents=True, exist_ok=True)
-    flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+    with contextmanager(chromium)() as browser:
         page = browser.new_page(viewport={"width": 1200, "height": 800}, locale="sv-SE")
         page.goto(url)
         page.locator('a.button[href^="/sign-in/start"]').click()
@@ -171,7 +169,6 @@ def _photograph(url: str) -> None:
         page.set_viewport_size({"width": 1200, "height": 1400})
         page.screenshot(path=ARTEFACTS / "readme-device.png")
         assert page.locator("svg").count() > 0
-        browser.close()
 
 
 def _device_with_a_ticket(url: str) -> str:

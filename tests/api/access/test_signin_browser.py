@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import shutil
 import threading
 import uuid
 from pathlib import Path
 
 import psycopg
 import pytest
-from playwright.sync_api import sync_playwright
 
 from api.process import ApiSettings, run
 from fjarrkoll.embedded.cast import demo_cast
 from fjarrkoll.embedded.issuer import EmbeddedIssuer
 
 PICTURES = Path(__file__).parents[3] / "test-artefacts" / "screenshots"
-CHROMIUM = next((p for n in ("chromium", "chromium-browser") if (p := shutil.which(n))), None)
 
 
 @pytest.fixture
@@ -46,18 +43,12 @@ def address(plain):
 
 
 @pytest.fixture
-def window():
-    if CHROMIUM is None:
-        print("no Chromium on this machine: signing in is not tried in a browser")
-        pytest.skip("no Chromium on this machine (apt install chromium)")
-    with sync_playwright() as playwright:
-        flags = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
-        page = browser.new_page(viewport={"width": 390, "height": 800}, locale="sv-SE")
-        page.complaints = []
-        page.on("console", lambda message: page.complaints.append(message.text))
-        yield page
-        browser.close()
+def window(browser):
+    page = browser.new_page(viewport={"width": 390, "height": 800}, locale="sv-SE")
+    page.complaints = []
+    page.on("console", lambda message: page.complaints.append(message.text))
+    yield page
+    page.close()
 
 
 def test_from_a_page_through_the_sign_in_and_out_again_by_keyboard(window, address):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -11,7 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
-from playwright.sync_api import Browser, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, Locator, Page
 from support.people import UNIT
 from support.records import message, record
 from support.serving import running
@@ -27,7 +26,6 @@ from storage.lending import end_loan, start_loan
 from storage.registry import NewDevice, add_devices
 
 PICTURES = Path(__file__).parents[3] / "test-artefacts" / "screenshots"
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking"]
 LATE_CHAIR = "fk-50054"
 TOO_EARLY = ("fk-60001", "fk-60002")
 """Chairs that reported before they were registered: one for each language."""
@@ -108,19 +106,6 @@ def _report_too_early(url: str) -> None:
     new = [NewDevice(device, "permobil-m3") for device in TOO_EARLY]
     with psycopg.connect(url) as conn:
         add_devices(conn, new, tenant="exempel")
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    path = next((found for name in names if (found := shutil.which(name))), None)
-    if path is None:
-        print("no Chromium on this machine: nobody's main task is tried in a browser")
-        pytest.skip("no Chromium on this machine (apt install chromium)")
-    with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield opened
-        opened.close()
 
 
 @pytest.fixture
