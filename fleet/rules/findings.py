@@ -72,9 +72,10 @@ MAX_EVIDENCE: Final = 30
 """The newest episodes that a finding of many carries; the numbers count all."""
 
 LIMIT_DAYS: Final = "limit_day_count"
+LIMIT_LASTING_DAYS: Final = "limit_lasting_day_count"
 LIMIT_RISE: Final = "limit_rise_count"
-"""Measures of what is told by coming back: on how many days, or by how many entries in a
-controller's log, it must be seen to be a finding."""
+"""Measures of what is told by coming back: on how many days it must begin or, for what lasts, be
+there, or by how many entries in a controller's log it must grow, to be a finding."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,20 +139,37 @@ class Finding:
 
     @property
     def _is_counted(self) -> bool:
-        return LIMIT_DAYS in self.measures or LIMIT_RISE in self.measures
+        return any(limit in self.measures for limit in (LIMIT_DAYS, LIMIT_LASTING_DAYS, LIMIT_RISE))
 
     def _counted_at(self, done_at: datetime, anew: Sequence[CodedEpisode]) -> datetime | None:
         """When what was seen after `done_at` had reached the limit by itself."""
         if LIMIT_DAYS in self.measures:
-            heard = _days_heard(self.episodes, done_at)
-            limit = int(self.measures[LIMIT_DAYS])
-            return heard[limit - 1] if len(heard) >= limit else None
+            return _nth(_days_begun(anew), int(self.measures[LIMIT_DAYS]))
+        if LIMIT_LASTING_DAYS in self.measures:
+            days = _days_heard(self.episodes, done_at)
+            return _nth(days, int(self.measures[LIMIT_LASTING_DAYS]))
         risen = 0
         for item in sorted(anew, key=lambda item: item.episode.first_received_at):
             risen += item.episode.logged_n
             if risen >= self.measures[LIMIT_RISE]:
                 return item.episode.first_received_at
         return None
+
+
+def _nth(times: Sequence[datetime], number: int) -> datetime | None:
+    """The time that makes it `number` of them; `times` ascend."""
+    return times[number - 1] if len(times) >= number else None
+
+
+def _days_begun(episodes: Sequence[CodedEpisode]) -> list[datetime]:
+    """For each local day on which a fault began: when that was known. A clear that never arrived
+    leaves a fault open for days on which nobody saw it, so what only lasts counts for nothing.
+    """
+    heard: dict[int, datetime] = {}
+    for item in episodes:
+        day, known_at = day_of(item.episode.started_at), item.episode.first_received_at
+        heard[day] = min(known_at, heard.get(day, known_at))
+    return sorted(heard.values())
 
 
 def _days_heard(episodes: Sequence[CodedEpisode], after: datetime) -> list[datetime]:

@@ -17,6 +17,7 @@ from fleet.rules.counters import Use, steps_of, use_of
 from fleet.rules.facts import CodedEpisode, Facts, day_closes_at, day_of, day_starts_at
 from fleet.rules.findings import (
     LIMIT_DAYS,
+    LIMIT_LASTING_DAYS,
     LIMIT_RISE,
     MAX_EVIDENCE,
     NOTHING,
@@ -116,7 +117,7 @@ class FaultDays:
                 evidence=sorted(evidence.values(), key=in_time),
                 measure="day_count",
                 counted=float(len(seen)),
-                limit=(LIMIT_DAYS, self.days),
+                limit=(LIMIT_LASTING_DAYS if self.lasting else LIMIT_DAYS, self.days),
             )
 
     def _holding(self, days: Sequence[int]) -> Iterator[tuple[int, int]]:

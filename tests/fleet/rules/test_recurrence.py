@@ -124,6 +124,16 @@ def test_a_fault_that_stays_over_its_repair_is_back_by_the_days_it_is_reported_o
     assert back_at(5) == day_starts_at(day_of(at(5)))
 
 
+@pytest.mark.parametrize(("again", "back"), [([4], None), ([4, 5, 6], 6)])
+def test_a_clear_that_never_arrived_makes_no_fault_of_the_days_after_the_repair(again, back):
+    """The fault stays open until it is raised anew; days between count for nothing."""
+    begun = on_days(0, 1)
+    unheard = (JOYSTICK, episode(at(2), at(9), raised=2))
+    items = numbered([*begun, unheard, *on_days(*again)])
+    (finding,) = evaluate(items, at(9.5), **THREE_OF_SEVEN)
+    assert finding.back_at(at(3.1)) == (None if back is None else at(back))
+
+
 def test_so_many_episodes_that_not_all_are_carried_are_back_whatever_their_days():
     before = on_days(0, 1, 2)
     after = [(JOYSTICK, episode(at(3 + n / 100), at(3 + n / 100))) for n in range(40)]
