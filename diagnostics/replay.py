@@ -130,13 +130,49 @@ def would_be_tickets(
         repairs: by cause, when repairs were done, ascending.
     """
     by_cause: dict[str, list[Finding]] = defaultdict(list)
+    silences: list[Finding] = []
     for finding in findings:
         by_cause[finding.cause].append(finding)
+        if finding.about == ABOUT:
+            silences.append(finding)
+    silences.sort(key=_started)
     return [
         ticket
         for cause, found in sorted(by_cause.items())
-        for ticket in _of_one_cause(owner, device, found, repairs.get(cause, ()))
+        for ticket in _of_one_cause(
+            owner, device, found, _Answers(repairs.get(cause, ()), silences)
+        )
     ]
+
+
+def _started(finding: Finding) -> datetime:
+    return finding.started_at
+
+
+class _Answers(NamedTuple):
+    """What ends a ticket: repairs of its cause, and time in which its device could be heard."""
+
+    repairs: Sequence[datetime]
+    silences: Sequence[Finding]
+
+    def gone_at(self, opened_at: datetime, finding: Finding) -> datetime | None:
+        """When people would take it to be gone; None: it lasts, or nobody can tell.
+
+        A device that is not heard does not show that its fault stays away.
+        """
+        if finding.ended_at is None:
+            return None
+        seen_until = max(opened_at, finding.ended_at)
+        gone_at = seen_until + LOOKED_AT_AFTER
+        for silence in self.silences:
+            silent_from = max(silence.started_at, seen_until)
+            if silence is finding or silent_from >= gone_at:
+                continue
+            if silence.ended_at is None:
+                return None
+            gone_at += max(timedelta(0), silence.ended_at - silent_from)
+            seen_until = max(seen_until, silence.ended_at)
+        return gone_at
 
 
 class _Asking(NamedTuple):
@@ -153,7 +189,7 @@ class _Asking(NamedTuple):
 
 
 def _of_one_cause(
-    owner: Owner, device: DeviceProfile, findings: Sequence[Finding], repairs: Sequence[datetime]
+    owner: Owner, device: DeviceProfile, findings: Sequence[Finding], answers: _Answers
 ) -> list[WouldBe]:
     tickets: list[WouldBe] = []
     left = [_Asking(f, f.known_at) for f in findings if f.need is Need.TICKET]
@@ -162,7 +198,7 @@ def _of_one_cause(
         opening = judge_new(owner, [Candidate(1, first.as_then, first.settled)])
         if opening is None:
             continue
-        ended_at = _end(first.at, first.finding, left, repairs)
+        ended_at = _end(first.at, first.finding, left, answers)
         inside = [a for a in left if ended_at is None or a.at <= ended_at]
         joined = [first.finding, *(a.finding for a in inside)]
         tickets.append(WouldBe(device, opening.draft, joined, first.at, ended_at))
@@ -182,31 +218,25 @@ def _come_back(findings: Iterable[Finding], closed_at: datetime) -> Iterator[_As
 
 
 def _end(
-    opened_at: datetime, first: Finding, others: Iterable[_Asking], repairs: Sequence[datetime]
+    opened_at: datetime, first: Finding, others: Iterable[_Asking], answers: _Answers
 ) -> datetime | None:
     """The next repair of the cause; without one, a while after the last that was seen of it.
 
     A reported fault that has stayed away is not mended by a repair of weeks later. What was
     measured waits for its repair: a worn battery does not get well on a warm day.
     """
+    repairs = answers.repairs
     position = bisect_right(repairs, opened_at)
     repaired_at = repairs[position] if position < len(repairs) else None
-    end = _gone_at(opened_at, first)
+    end = answers.gone_at(opened_at, first)
     for other in others:
         if end is None or other.at > end:
             break
-        gone_at = _gone_at(opened_at, other.finding)
+        gone_at = answers.gone_at(opened_at, other.finding)
         end = None if gone_at is None else max(end, gone_at)
     if repaired_at is not None and (end is None or repaired_at <= end or not first.episodes):
         return repaired_at
     return end
-
-
-def _gone_at(opened_at: datetime, finding: Finding) -> datetime | None:
-    """When people would take it to be gone; None: it lasts."""
-    if finding.ended_at is None:
-        return None
-    return max(opened_at, finding.ended_at) + LOOKED_AT_AFTER
 
 
 def hold_storms(tickets: Sequence[WouldBe]) -> list[WouldBe]:

@@ -125,7 +125,7 @@ class Finding:
 
         What was counted before is answered with the ticket: a fault that is told by coming back
         must come back as often again, since once in a while it comes on a sound device too. All
-        else is back as soon as it is seen.
+        else is back as soon as it is seen: a fault that stayed open, when it was reported anew.
         """
         if self.last_at <= done_at:
             return None
@@ -135,7 +135,9 @@ class Finding:
             return self._counted_at(done_at, anew)
         if heard:
             return heard[-1] if self._is_counted else heard[0]
-        return done_at if self.is_open else None
+        if not self.is_open:
+            return None
+        return max((item.episode.last_at for item in self.episodes), default=done_at)
 
     @property
     def _is_counted(self) -> bool:

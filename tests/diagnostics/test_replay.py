@@ -21,6 +21,8 @@ from diagnostics.replay import (
 from fleet.models import load_models
 from fleet.rules.engine import Rulebook, conclude
 from fleet.rules.facts import Contact, DeviceProfile, Facts
+from fleet.rules.findings import Need
+from fleet.rules.kinds.silence import ABOUT
 from fleet.rules.reader import shipped_rules
 from fleet.ticket_states import State
 from fleet.words import DeviceClass
@@ -67,13 +69,30 @@ def test_how_long_a_ticket_stands(
     assert found == [(at(start), None if end is None else at(end)) for start, end in expected]
 
 
+def test_nobody_takes_a_fault_to_be_gone_while_its_device_is_silent() -> None:
+    items = [
+        coded(number, BRAKE, episode(at(day), at(day + 1))) for number, day in ((1, 0), (2, 12))
+    ]
+    known = facts(at(100), episodes=items)
+    found = conclude(BOOK, BOOK.rules, known, window(at(-30), at(100)))
+    silent = replace(found[0], about=ABOUT, cause=ABOUT, started_at=at(2), ended_at=at(9))
+    silent = replace(silent, need=Need.HISTORY, episodes=())
+    assert spans_of(would_be_tickets(OWNER, DEVICE, found, {})) == [
+        (at(0), at(8)),
+        (at(12), at(20)),
+    ]
+    assert spans_of(would_be_tickets(OWNER, DEVICE, [*found, silent], {})) == [(at(0), at(20))]
+    dead = replace(silent, ended_at=None)
+    assert spans_of(would_be_tickets(OWNER, DEVICE, [found[0], dead], {})) == [(at(0), None)]
+
+
 def test_what_lasts_over_its_repair_is_asked_for_again() -> None:
     assert spans_of(tickets_of([(0, None)], 4)) == [(at(0), at(4))]
     again = episode(at(0), None, raised=2, last=at(6))
     known = facts(at(100), episodes=[coded(1, BRAKE, again)])
     found = conclude(BOOK, BOOK.rules, known, window(at(-30), at(100)))
     tickets = would_be_tickets(OWNER, DEVICE, found, {"left_brake": [at(4)]})
-    assert spans_of(tickets) == [(at(0), at(4)), (at(4), None)]
+    assert spans_of(tickets) == [(at(0), at(4)), (at(6), None)], "when it was reported anew"
 
 
 COMES_BACK = Rulebook([shipped_rules()["minor-fault-keeps-coming"][0]])
