@@ -11,7 +11,7 @@ from fleet.drafts import draft
 from fleet.rules.engine import Rulebook
 from fleet.rules.facts import day_starts_at, last_closed_day
 from fleet.rules.findings import Finding
-from fleet.rules.kinds.fleet import FleetFacts, GroupFinding, group_findings
+from fleet.rules.kinds.fleet import FleetFacts, GroupFinding, family_of, group_findings
 from fleet.rules.reconcile import StoredFinding, reconcile_findings
 from fleet.rules.rule import Rule
 from fleet.ticket_states import State
@@ -32,6 +32,8 @@ def join_group(  # noqa: PLR0913, PLR0917 - a group, what it has, and when
 ) -> int:
     """Open the ticket about a group, or write it anew; link the group's finding and members.
 
+    A ticket about another group of the family keeps what it says, and has one reason more.
+
     Args:
         members: numbers of the findings of single devices.
 
@@ -40,13 +42,15 @@ def join_group(  # noqa: PLR0913, PLR0917 - a group, what it has, and when
     """
     stored = _group_finding(conn, subject, finding, now)
     drafted = draft(None, [stored.finding])
-    found = raising.open_group_ticket(conn, subject.tenant_no, subject.name, drafted.cause)
-    if found is not None:
-        raising.update_tickets(conn, [ChangedTicket(found.ticket_no, found.state, drafted)], now)
-        written.changed.append(found.ticket_no)
-        number = found.ticket_no
-    else:
+    group = (subject.tenant_no, subject.name, family_of(subject.name))
+    found = raising.open_group_ticket(conn, *group, drafted.cause)
+    if found is None:
         number = written.open_group(conn, subject, drafted, finding.occurrence_n, now)
+    else:
+        number = found.ticket_no
+        if found.subject == subject.name:
+            raising.update_tickets(conn, [ChangedTicket(number, found.state, drafted)], now)
+            written.changed.append(number)
     links = [(number, stored.finding_no), *((number, member) for member in members)]
     findings.link_findings(conn, links)
     return number

@@ -182,6 +182,15 @@ class _Asking(NamedTuple):
     at: datetime
     settled: Settled | None = None
 
+    def after_repair(self, repaired_at: datetime) -> _Asking | None:
+        """What began before a repair is answered by it, unless it came back: live, it joins the
+        solved ticket. That goes for all that is counted, some of which was seen before.
+        """
+        if self.finding.started_at > repaired_at and not self.finding.is_counted:
+            return self
+        back_at = self.finding.back_at(repaired_at)
+        return None if back_at is None else self._replace(at=max(self.at, back_at))
+
     @property
     def as_then(self) -> Finding:
         """What was answered before comes back only while it lasts, which it did at `at`."""
@@ -204,7 +213,10 @@ def _of_one_cause(
         tickets.append(WouldBe(device, opening.draft, joined, first.at, ended_at))
         if ended_at is None:
             break
-        left = left[len(inside) :] + list(_come_back(joined, ended_at))
+        later = left[len(inside) :]
+        if ended_at in answers.repairs:
+            later = [asks for a in later if (asks := a.after_repair(ended_at)) is not None]
+        left = later + list(_come_back(joined, ended_at))
     return tickets
 
 

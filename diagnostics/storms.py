@@ -86,7 +86,8 @@ class Storms:
         self, storm: StormKey, lead: Finding, members: Mapping[int, int], written: Written
     ) -> int:
         """The number of the storm's open incident, which is written anew or opened."""
-        found = raising.open_group_ticket(self._conn, storm.tenant_no, storm.subject, lead.cause)
+        group = (storm.tenant_no, storm.subject, storm.subject)
+        found = raising.open_group_ticket(self._conn, *group, lead.cause)
         before = {} if found is None else findings.members_of(self._conn, found.ticket_no)
         everybody = {**before, **members}
         draft = draft_incident(lead, self._members(lead, everybody), self._now)

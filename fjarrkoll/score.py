@@ -54,7 +54,7 @@ from fleet.rules.facts import (
 )
 from fleet.rules.findings import Finding, Need
 from fleet.rules.inhibition import load_inhibitions
-from fleet.rules.kinds.fleet import FleetDevice, FleetFacts, GroupFinding, group_findings
+from fleet.rules.kinds.fleet import FleetDevice, FleetFacts, GroupFinding, family_of, group_findings
 from fleet.rules.kinds.silence import ABOUT
 from fleet.rules.reader import shipped_rules
 from fleet.rules.rule import Rule, Window
@@ -370,15 +370,16 @@ def _fleet_tickets(diagnosed: Sequence[_Diagnosed], until: datetime) -> Iterator
         if not storms.holds(one.device, f)
     ]
     for rule in shipped_book().on_fleet:
-        opened: dict[tuple[str, str], GroupFinding] = {}
+        opened: dict[tuple[str, str], dict[str, GroupFinding]] = defaultdict(dict)
         held: Mapping[tuple[str, str], datetime] = {}
         for day in range(day_of(HISTORY_FROM), last_closed_day(until) + 1):
             found = group_findings(rule, _fleet_facts(rule, day, devices, faults, held))
             held = {(g.subject, g.finding.about): g.finding.started_at for g in found}
             for group in found:
-                opened.setdefault((group.subject, group.finding.about), group)
-        for group in opened.values():
-            yield _group_ticket(rule, group, ids)
+                family = (family_of(group.subject), group.finding.about)
+                opened[family].setdefault(group.subject, group)
+        for groups in opened.values():
+            yield _group_ticket(rule, list(groups.values()), ids)
 
 
 def _fleet_facts(
@@ -398,7 +399,11 @@ def _fleet_facts(
     return FleetFacts(day, devices, frozen, held)
 
 
-def _group_ticket(rule: Rule, group: GroupFinding, ids: Mapping[int, str]) -> ScoredTicket:
+def _group_ticket(
+    rule: Rule, groups: Sequence[GroupFinding], ids: Mapping[int, str]
+) -> ScoredTicket:
+    """One ticket for the groups of a family, opened for the first; the others joined it."""
+    group = groups[0]
     return ScoredTicket(
         id=f"{group.subject} {group.finding.about}",
         device=None,
@@ -406,5 +411,5 @@ def _group_ticket(rule: Rule, group: GroupFinding, ids: Mapping[int, str]) -> Sc
         order_kind="supplier",
         rule_ids=frozenset({rule.id}),
         opened_at=group.finding.known_at,
-        members=frozenset(ids[number] for number in group.device_nos),
+        members=frozenset(ids[number] for one in groups for number in one.device_nos),
     )

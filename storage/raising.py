@@ -50,6 +50,7 @@ class OpenGroupTicket(NamedTuple):
     ticket_no: int
     state: State
     version: int
+    subject: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +124,16 @@ def _open_ticket(row: Sequence[Any]) -> OpenTicket:
 
 
 def open_group_ticket(
-    conn: Connection, tenant_no: int, subject: str, cause: str
+    conn: Connection, tenant_no: int, subject: str, family: str, cause: str
 ) -> OpenGroupTicket | None:
-    """The open ticket about a group, locked until the transaction ends."""
-    key = {"tenant_no": tenant_no, "subject": subject, "cause": cause}
+    """The open ticket about a group or one of its family, locked until the transaction ends.
+
+    Args:
+        family: what groups that are one matter begin with; the subject itself if it has none.
+    """
+    key = {"tenant_no": tenant_no, "subject": subject, "family": family, "cause": cause}
     row = conn.execute(_SQL["open_group_ticket"], key).fetchone()
-    return None if row is None else OpenGroupTicket(row[0], State(row[1]), row[2])
+    return None if row is None else OpenGroupTicket(row[0], State(row[1]), *row[2:])
 
 
 def insert_tickets(

@@ -131,16 +131,17 @@ class Finding:
             return None
         anew = [item for item in self.episodes if item.episode.started_at > done_at]
         heard = sorted(item.episode.first_received_at for item in anew)
-        if self._is_counted and len(heard) < MAX_EVIDENCE:
+        if self.is_counted and len(heard) < MAX_EVIDENCE:
             return self._counted_at(done_at, anew)
         if heard:
-            return heard[-1] if self._is_counted else heard[0]
+            return heard[-1] if self.is_counted else heard[0]
         if not self.is_open:
             return None
         return max((item.episode.last_at for item in self.episodes), default=done_at)
 
     @property
-    def _is_counted(self) -> bool:
+    def is_counted(self) -> bool:
+        """True for what is told by coming back."""
         return any(limit in self.measures for limit in (LIMIT_DAYS, LIMIT_LASTING_DAYS, LIMIT_RISE))
 
     def _counted_at(self, done_at: datetime, anew: Sequence[CodedEpisode]) -> datetime | None:

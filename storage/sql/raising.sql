@@ -14,10 +14,15 @@ ORDER BY ticket.ticket_no
 FOR UPDATE OF ticket;
 
 -- name: open_group_ticket
--- The open ticket about a group, held against people until COMMIT.
-SELECT ticket_no, state, version FROM ticket
-WHERE device_no IS NULL AND tenant_no = %(tenant_no)s AND subject = %(subject)s
-    AND cause = %(cause)s AND state NOT IN ('verified', 'closed', 'void')
+-- The open ticket about a group or, where it has none, about another group of its family; held
+-- against people until COMMIT.
+SELECT ticket_no, state, version, subject FROM ticket
+WHERE device_no IS NULL AND tenant_no = %(tenant_no)s AND cause = %(cause)s
+    AND (subject = %(family)s::text OR starts_with(subject, %(family)s::text || '/')
+        OR subject = %(subject)s::text)
+    AND state NOT IN ('verified', 'closed', 'void')
+ORDER BY subject <> %(subject)s::text, ticket_no
+LIMIT 1
 FOR UPDATE;
 
 -- name: insert_tickets

@@ -7,8 +7,10 @@ from datetime import timedelta
 import pytest
 from support.world import DAY, NOON, looked_at
 
-from diagnostics.groups import judge_fleets
+from diagnostics.groups import join_group, judge_fleets
+from diagnostics.written import Written
 from fleet.rules.facts import day_of
+from storage.findings import Subject, group_findings
 
 TODAY = day_of(NOON)
 
@@ -65,6 +67,27 @@ def test_a_batch_that_is_bad_no_more_ends_the_finding_and_leaves_the_ticket_to_p
     ((ended_at,),) = fleet.findings("ended_at", where="device_no IS NULL")
     assert ended_at is not None
     assert [row[-1] for row in _supplier(fleet)] == ["new"]
+
+
+def test_another_group_of_the_model_joins_the_open_ticket_about_the_same_part(fleet):
+    fleet.judge_fleets(looked_at(TODAY))
+    ((number, *_),) = _supplier(fleet)
+    with fleet.process() as one:
+        (known,) = [
+            item
+            for _, item in group_findings(one, 1, ["bad-batch"], looked_at(TODAY))
+            if item.finding.is_open
+        ]
+        whole, other = (Subject(1, None, name) for name in ("model:otto-bock-b400", "model:other"))
+        joined = [
+            join_group(one, subject, known.finding, [], looked_at(TODAY), Written())
+            for subject in (whole, other)
+        ]
+        one.commit()
+    assert joined[0] == number != joined[1]
+    told = fleet.rows("SELECT subject, title_sv FROM ticket WHERE ticket_no = %s", [number])
+    assert "2207" in told[0][1], "the ticket says what it said"
+    assert len(_supplier(fleet)) == 2
 
 
 def test_ending_the_suppliers_ticket_gives_nothing_free(fleet):

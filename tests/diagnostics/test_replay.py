@@ -107,6 +107,19 @@ def minor_on(*days: float) -> Facts:
     return facts(at(max(days) + 1), episodes=items)
 
 
+def test_what_is_heard_of_only_after_the_repair_is_answered_by_it() -> None:
+    """A device that sends in the morning tells of the night before its repair."""
+    soon, late = (
+        coded(n, BRAKE, episode(at(day), at(day, minutes=5))) for n, day in ((1, 0), (2, 3))
+    )
+    found = conclude(BOOK, BOOK.rules, facts(at(9), episodes=[soon, late]), window(at(-30), at(9)))
+    first, second = sorted(found, key=lambda finding: finding.started_at)
+    unheard = replace(second, known_at=at(4))
+    repairs = {"left_brake": [at(3.5)]}
+    tickets = would_be_tickets(OWNER, DEVICE, [first, unheard], repairs)
+    assert spans_of(tickets) == [(at(0), at(3.5))]
+
+
 @pytest.mark.parametrize(
     ("after", "opened"),
     [

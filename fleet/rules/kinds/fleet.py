@@ -356,6 +356,15 @@ def _subjects(device: FleetDevice) -> Iterator[tuple[str, str | None]]:
         yield f"{model}/batch:{device.batch}", model
 
 
+def family_of(subject: str) -> str:
+    """The model that a group belongs to, `model:M` for `model:M/batch:B`; other subjects stay.
+
+    What one maker's model has wrong in one part is one matter for the supplier, whether its
+    firmware, a batch or the whole model turns out to be behind it.
+    """
+    return subject.partition("/")[0] if subject.startswith("model:") else subject
+
+
 def group_findings(rule: Rule, facts: FleetFacts) -> list[GroupFinding]:
     """What the rule concludes of one tenant's fleet on one closed day.
 
