@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
+from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO, Annotated, Final
@@ -62,13 +63,11 @@ def _about(errand: Errand, told: PersonTold) -> Errand:
 )
 def export_person(rooms: InRooms, errand: InErrand, told: PersonTold) -> StreamingResponse:
     """Everything about a person's loans, also what they do not share. Staff have no names in it."""
-    file = tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES)  # noqa: SIM115 - sent later
-    try:
+    with ExitStack() as undo:
+        file = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
         with rooms.change(_about(errand, told)) as conn:
             _exported(conn, errand.caller.tenant, told.person, file)
-    except BaseException:
-        file.close()
-        raise
+        undo.pop_all()  # it is closed when it has been sent
     headers = {"Content-Disposition": 'attachment; filename="export.zip"'}
     return StreamingResponse(_pieces(file), media_type=_ARCHIVE, headers=headers)
 

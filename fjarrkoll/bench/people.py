@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import secrets
 import threading
 import time
@@ -239,7 +240,7 @@ def _with_and_without_readers(
 def _readers(url: str, sessions: Mapping[Role, list[str]], per_s: int) -> Iterator[dict[str, Any]]:
     """A mix of reads at a steady rate, from another process; what it counted comes at the end."""
     context = get_context("spawn")
-    begun, stop, result = context.Event(), context.Event(), context.SimpleQueue()
+    begun, stop, result = context.Event(), context.Event(), context.Queue(1)
     mix = [place for place in lists() if "{" not in place.path]
     told = [(place.path, token) for place in mix for token in sessions[place.role]]
     process = context.Process(target=read_steadily, args=(url, told, per_s, (begun, stop), result))
@@ -251,8 +252,15 @@ def _readers(url: str, sessions: Mapping[Role, list[str]], per_s: int) -> Iterat
         yield counted
     finally:
         stop.set()
-        counted.update(result.get())
+        counted.update(_last_word(result))
         process.join(30)
+
+
+def _last_word(result: Any) -> dict[str, Any]:
+    try:
+        return dict(result.get(timeout=_PATIENCE_S))
+    except queue.Empty:
+        raise RuntimeError("the reading process ended without its figures: see above") from None
 
 
 def read_steadily(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -48,17 +48,15 @@ def export_person(
     """
     if out.exists():
         fail(f"{out} exists: give another file, or remove it")
-    try:
+    with ExitStack() as undo:
+        undo.callback(out.unlink, missing_ok=True)
         result = _for_person(
             person,
             tenant,
             lambda conn, name: _written(conn, name, person, out, (who, why)),
             dry_run=False,
         )
-    except BaseException:
-        with suppress(FileNotFoundError):
-            out.unlink()
-        raise
+        undo.pop_all()
     show(
         {"out": str(out), **asdict(result)},
         as_json=as_json,
