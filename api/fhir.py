@@ -51,7 +51,7 @@ router = APIRouter(
 )
 
 
-def base_of(request: Request) -> str:
+async def base_of(request: Request) -> str:
     """The address that everything here hangs from, as whoever asks reaches it."""
     public = request.app.state.rooms.settings.access.public_url
     own = public.rstrip("/") if public else f"{request.url.scheme}://{request.url.netloc}"

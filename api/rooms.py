@@ -135,7 +135,8 @@ class Rooms:
             append(conn, errand.caller.tenant, [errand.entry(datetime.now(UTC))])
 
 
-def _rooms(request: Request) -> Rooms:
+async def _rooms(request: Request) -> Rooms:
+    # async: what does not wait need not change threads, and every request would do it thrice
     rooms: Rooms = request.app.state.rooms
     return rooms
 

@@ -186,7 +186,11 @@ def say_for(request: Request) -> Say:
     return Say(spoken, chosen is not None, request.url.path, query, datetime.now(UTC), caller)
 
 
-Voice = Annotated[Say, Depends(say_for)]
+async def _voice(request: Request) -> Say:
+    return say_for(request)
+
+
+Voice = Annotated[Say, Depends(_voice)]
 
 
 def preferred(header: str) -> Lang:

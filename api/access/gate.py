@@ -126,7 +126,7 @@ def _no_tenant() -> ProblemError:
     )
 
 
-def errand_of(errand: Annotated[Errand | None, Depends(gate)]) -> Errand:
+async def errand_of(errand: Annotated[Errand | None, Depends(gate)]) -> Errand:
     assert errand is not None, "the policy lets anyone in here, and the route wants a caller"
     return errand
 
