@@ -49,6 +49,7 @@ from api.problems import (
     method_not_allowed,
     no_such_address,
     not_taken,
+    too_large,
     unexpected,
 )
 from api.rooms import Rooms
@@ -88,7 +89,11 @@ def create_app(settings: ApiSettings) -> FastAPI:
     for part in _PARTS:
         app.include_router(part.router)
     app.add_middleware(
-        Shield, answer=answer, meters=rooms.meters, public_url=settings.access.public_url
+        Shield,
+        answer=answer,
+        meters=rooms.meters,
+        body_max=settings.max_body_bytes,
+        public_url=settings.access.public_url,
     )
     _handle_errors(app)
     document_with(app, settings.access)
@@ -150,11 +155,13 @@ def _field_problems(exc: RequestValidationError) -> list[FieldProblem]:
 
 
 def _from_http(exc: HTTPException) -> ProblemError:
-    """Starlette's own refusals: no such route, or not with that method."""
+    """Starlette's own refusals: no such route, or not with that method; and the shield's."""
     if exc.status_code == 404:
         return no_such_address()
     if exc.status_code == 405:
         return method_not_allowed((exc.headers or {}).get("Allow", ""))
+    if exc.status_code == 413:
+        return too_large(str(exc.detail))
     if exc.status_code < 500:
         return ProblemError(exc.status_code, "bad-request", str(exc.detail), "Correct the request.")
     return unexpected()

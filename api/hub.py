@@ -33,7 +33,7 @@ QUEUE_MAX: Final = 200
 CHANGES_MAX: Final = 500
 """Changes told one by one; of more at once a reader is better off reading the list anew."""
 COLLECT_S: Final = 0.25
-_AGAIN_AFTER_S: Final = 2.0
+AGAIN_AFTER_S: Final = 2.0
 _START_WITHIN_S: Final = 2.0
 READY: Final = "ready"
 
@@ -169,10 +169,17 @@ class Hub:
             try:
                 self._listen()
             except DatabaseDownError as exc:
-                self._listens.clear()
                 log.warning("stream_interrupted", reason=str(exc))
-                self._tell_all([LOST])
-                self._stop.wait(_AGAIN_AFTER_S)
+                self._rest()
+            except Exception:  # every reader hangs on this thread: it may stumble, but not end
+                log.exception("stream_failed")
+                self._rest()
+
+    def _rest(self) -> None:
+        """What was not told is said to be lost; readers come back when there is a listener."""
+        self._listens.clear()
+        self._tell_all([LOST])
+        self._stop.wait(AGAIN_AFTER_S)
 
     def _listen(self) -> None:
         with Listener(self._url) as listener:

@@ -19,6 +19,7 @@ _SAID: Final[Mapping[str, str]] = {
     "400": "The body cannot be read at all.",
     "401": "Nobody has signed in, or the token or session is not accepted.",
     "403": "The caller's role has no access to this, or the request comes from elsewhere.",
+    "413": "The body is larger than this server reads.",
     "422": "A value cannot be used.",
     "429": "Too much at once. The type names the limit; try again after Retry-After seconds.",
     "503": "The database does not answer. Try again after Retry-After seconds.",
@@ -99,7 +100,7 @@ def _complete(operation: Document, policy: Policy) -> None:
         operation["security"] = [{"bearer": []}, {"session": []}]
         roles = ", ".join(sorted(rule.roles))
         operation["description"] = f"{operation.get('description', '')}\n\nRoles: {roles}.".strip()
-        for status in ("400", *_FOR_CALLERS) if "requestBody" in operation else _FOR_CALLERS:
+        for status in ("400", "413", *_FOR_CALLERS) if "requestBody" in operation else _FOR_CALLERS:
             responses.setdefault(status, _problem(_SAID[status]))
     for status in ("429", "503"):
         if status in responses:

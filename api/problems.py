@@ -100,7 +100,7 @@ def invalid_fields(errors: list[FieldProblem]) -> ProblemError:
 
 
 def too_large(detail: str) -> ProblemError:
-    return ProblemError(413, "too-large", detail, "Send fewer records at a time.")
+    return ProblemError(413, "too-large", detail, "Send less at a time.")
 
 
 def database_down() -> ProblemError:

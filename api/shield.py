@@ -9,11 +9,12 @@ from urllib.parse import urlsplit
 
 import structlog
 from starlette.datastructures import Headers, MutableHeaders
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.problems import ProblemError, unexpected
+from api.problems import ProblemError, too_large, unexpected
 from api.rooms import Meters
 from api.settings import is_loopback
 
@@ -41,14 +42,21 @@ class Shield:
     """The outermost layer. `answer` turns an error into JSON or a page.
 
     `public_url` is where a proxy before us is reached; other names are refused, loopback's aside.
+    No body of more than `body_max` bytes is read.
     """
 
     def __init__(
-        self, app: ASGIApp, answer: Answer, meters: Meters, public_url: str | None = None
+        self,
+        app: ASGIApp,
+        answer: Answer,
+        meters: Meters,
+        body_max: int,
+        public_url: str | None = None,
     ) -> None:
         self.app = app
         self.answer = answer
         self.meters = meters
+        self.body_max = body_max
         self.public_host = urlsplit(public_url).netloc if public_url else None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,10 +71,10 @@ class Shield:
             self._count(scope, door.status, time.perf_counter() - started)
 
     async def _served(self, scope: Scope, receive: Receive, door: _Door) -> None:
-        refusal = _refusal(scope, self.public_host)
+        refusal = _refusal(scope, self.public_host) or _too_much(scope, self.body_max)
         try:
             if refusal is None:
-                await self.app(scope, receive, door)
+                await self.app(scope, _Slot(receive, self.body_max).receive, door)
                 return
         except Exception:
             log.exception("request_failed", path=scope["path"])
@@ -98,6 +106,33 @@ class _Door:
                 headers[name] = value
             headers.setdefault("Cache-Control", NO_STORE)
         await self._send(message)
+
+
+class _Slot:
+    """The way in; counts a body that does not say its length, and ends it at the limit."""
+
+    def __init__(self, receive: Receive, body_max: int) -> None:
+        self._receive = receive
+        self._body_max = body_max
+        self._read_n = 0
+
+    async def receive(self) -> Message:
+        message = await self._receive()
+        self._read_n += len(message.get("body", b""))
+        if self._read_n > self._body_max:  # the one error that FastAPI lets through while it reads
+            raise HTTPException(413, _more_than(self._body_max))
+        return message
+
+
+def _more_than(body_max: int) -> str:
+    return f"The body is larger than {body_max:,} bytes."
+
+
+def _too_much(scope: Scope, body_max: int) -> ProblemError | None:
+    """A body that says how long it is, and is too long, is refused before it is read."""
+    length = Headers(scope=scope).get("content-length", "0")
+    too_long = length.isdecimal() and int(length[:20]) > body_max
+    return too_large(_more_than(body_max)) if too_long else None
 
 
 def _refusal(scope: Scope, public_host: str | None) -> ProblemError | None:

@@ -111,6 +111,13 @@ def test_a_body_that_cannot_be_taken_is_a_problem(client, content, status):
     assert response.json()["next"]
 
 
+def test_a_body_without_a_length_ends_at_the_limit(client):
+    chunks = (b" " * 65_536 for _ in range(20))
+    refused = client.post(URL, content=chunks, headers={"Content-Type": "application/json"})
+    assert refused.status_code == 413
+    assert "1,048,576" in refused.json()["detail"]
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", ""])
 def test_only_json_is_taken_so_that_no_form_can_send_it(client, epoch, kind):
     content = json.dumps(body(record(epoch, 1)))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
+from starlette.testclient import TestClient
 
 from api.access.policy import shipped_policy
 from api.app import create_app
@@ -72,6 +73,18 @@ def test_every_refusal_is_a_problem_and_says_when_to_come_back(document):
                 assert set(response["content"]) == {"application/problem+json"}, (path, status)
             if status in {"429", "503"}:
                 assert "Retry-After" in response["headers"], (path, status)
+
+
+def test_no_operation_reads_a_body_without_end(document, settings):
+    client = TestClient(create_app(settings), "http://127.0.0.1")
+    reading = [(path, method) for path, method, op in operations(document) if "requestBody" in op]
+    json, answered = {"Content-Type": "application/json"}, set()
+    for path, method in reading:
+        endless = (b" " * 65_536 for _ in range(20))
+        answered.add(client.request(method, path, content=endless, headers=json).status_code)
+        told = client.request(method, path, content=b" " * 1_100_000)
+        assert told.json()["type"].endswith("too-large"), path
+    assert answered == {401, 413}, "one asks who it is before it reads, the others read so far"
 
 
 def test_every_operation_has_words_of_its_own(document):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
+import time
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 
@@ -45,11 +46,21 @@ def admin(two):
         yield conn
 
 
+PATIENCE_S = 20.0
+
+
 class Reader:
-    """Reads events off an open answer."""
+    """Reads events off an open answer. Heartbeats keep an answer open, so it has a deadline."""
 
     def __init__(self, answer: httpx.Response) -> None:
-        self._lines = answer.iter_lines()
+        self._answered = answer.iter_lines()
+
+    @property
+    def _lines(self):
+        deadline = time.monotonic() + PATIENCE_S
+        for line in self._answered:
+            yield line
+            assert time.monotonic() < deadline, f"no event within {PATIENCE_S} s, only heartbeats"
 
     def next(self) -> dict:
         found: dict = {}
@@ -238,6 +249,26 @@ def test_an_interrupted_listener_says_so_and_listens_again(served, two, admin):
     while (answer := first_status(served)) != 200 and datetime.now(UTC) < deadline:
         pass
     assert answer == 200
+    with listening(served) as reader:
+        reader.data("ready")
+        assert reader.until(new_ticket(admin, two.own.device_id, two.now))
+
+
+def test_an_error_nobody_foresaw_ends_the_readers_and_not_the_stream(
+    served, two, admin, monkeypatch
+):
+    told = hub.tickets_now
+
+    def broken(conn, numbers):
+        monkeypatch.setattr(hub, "tickets_now", told)
+        raise ZeroDivisionError
+
+    with listening(served) as reader:
+        reader.data("ready")
+        monkeypatch.setattr(hub, "AGAIN_AFTER_S", 0.05)
+        monkeypatch.setattr(hub, "tickets_now", broken)
+        new_ticket(admin, two.own.device_id, two.now)
+        assert reader.next()["event"] == "overflow"
     with listening(served) as reader:
         reader.data("ready")
         assert reader.until(new_ticket(admin, two.own.device_id, two.now))
