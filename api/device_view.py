@@ -20,7 +20,8 @@ from api.timelines import Trouble, timeline, told, troubles
 from api.windows import Moves, Window, moves, window_of
 from fleet.contact import Contact, contact
 from fleet.models import load_models
-from storage import device_reading, lending, reading
+from fleet.privacy import Times
+from storage import device_reading, lending, privacy, reading
 from storage.connection import Connection
 from storage.device_reading import BootRow
 from storage.lending import Loan, Placement
@@ -72,9 +73,20 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "moves": _named(moves(window, say.now), say, device.id),
         "picked": say.query.get("metric"),
         "drawings": device_charts(conn, device, seen.reported, span, beside, say),
+        "unshared": _unshared(conn, device.device_no, span),
         "timeline": timeline(frame, open_to(found, say.caller), loaned),
         "has_loan_mark": any(span.low <= mark.at < span.high for mark in loaned),
     }
+
+
+def _unshared(conn: Connection, device_no: int, span: Span) -> Times:
+    """When within a time the user kept back what safety does not need."""
+    times = privacy.unshared_times(conn, [device_no]).get(device_no, ())
+    return [
+        (from_at, until_at)
+        for from_at, until_at in times
+        if from_at < span.high and (until_at is None or span.low < until_at)
+    ]
 
 
 def _limits(conn: Connection, device_no: int) -> list[Any]:
