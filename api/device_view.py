@@ -13,12 +13,13 @@ from api.grounds import finding_out
 from api.lending import current, place_of, tag_of_loans
 from api.meanings import fault_out, ledger_out
 from api.plots import MARKS_AT_MOST, Beside, device_charts, fault_marks, loan_marks
-from api.privacy import latest_split, open_to
+from api.privacy import latest_split, open_settings, open_to
 from api.standing import Known, standing
 from api.telling import Say
 from api.timelines import Trouble, timeline, told, troubles
 from api.windows import Moves, Window, moves, window_of
 from fleet.contact import Contact, contact
+from fleet.device_settings import load_device_settings
 from fleet.models import load_models
 from fleet.privacy import Times
 from storage import device_reading, lending, privacy, reading
@@ -27,6 +28,7 @@ from storage.device_reading import BootRow
 from storage.lending import Loan, Placement
 from storage.reading import DeviceRow, FindingFilter, Span
 
+SETTING_CHANGE_ROWS: Final = 20
 FAULT_ROWS: Final = 50
 GAP_ROWS: Final = 20
 TICKET_ROWS: Final = 20
@@ -126,6 +128,7 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "loans": list(seen.loans),
         "loan": current(list(seen.loans)),
         "tag": tag_of_loans(list(seen.loans)),
+        **_settings(conn, device, say),
         **_quality(conn, device, placements, say),
         **_records(conn, seen, say),
     }
@@ -135,6 +138,23 @@ def _troubles(conn: Connection, device_no: int, say: Say) -> list[Trouble]:
     span = Span(say.now - LOOK_BACK, say.now + timedelta(days=2))
     rows = device_reading.episodes(conn, device_no, span, EPISODE_ROWS)
     return troubles(open_to(rows, say.caller), say.now)
+
+
+def _settings(conn: Connection, device: DeviceRow, say: Say) -> dict[str, Any]:
+    """What the device is set to, in the catalogue's order, and how that changed."""
+    told = device_reading.settings(conn, device.device_no)
+    changed = device_reading.setting_changes(conn, device.device_no, SETTING_CHANGE_ROWS)
+    care_n, left_out_n = device_reading.settings_kept_back(conn, device.device_no)
+    shown = open_settings(told, device.device_class, say.caller)
+    place = load_device_settings().place
+    return {
+        "settings": sorted(shown, key=lambda row: place(row.name)),
+        "setting_changes": open_settings(changed, device.device_class, say.caller),
+        "setting_change_rows": SETTING_CHANGE_ROWS,
+        "settings_told_at": max((one.reported_at for one in told if one.reported_at), default=None),
+        "care_setting_n": care_n + len(told) - len(shown),
+        "settings_left_out_n": left_out_n,
+    }
 
 
 def _quality(

@@ -20,7 +20,7 @@ from api.asking import (
     span_of,
 )
 from api.meanings import fault_out
-from api.privacy import is_hidden, latest_split, open_to
+from api.privacy import is_hidden, latest_split, open_settings, open_to
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms
 from api.schemas import (
@@ -30,11 +30,14 @@ from api.schemas import (
     LatestOut,
     PointOut,
     SamplesOut,
+    SettingOut,
     WholeDeviceOut,
 )
+from fleet.device_settings import load_device_settings
 from fleet.metrics import load_metrics
-from storage import reading
+from storage import device_reading, privacy, reading
 from storage.connection import Connection
+from storage.device_reading import SettingRow
 from storage.reading import FaultKey, FaultRow, SeriesKey, Span
 
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=READING)
@@ -62,12 +65,32 @@ def searchable(text: str | None) -> str | None:
 
 @router.get("/{device_id}", operation_id="get_device")
 def get_device(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> WholeDeviceOut:
-    """One device with its latest values; those about the person not for those who repair."""
+    """One device with its latest values and its settings as the device reports them.
+
+    Values about the person and settings of the treatment are not for those who repair.
+    """
     with rooms.read(errand) as conn:
         row = known_device(conn, device_id)
         latest, _ = latest_split(reading.latest_values(conn, row.device_no), errand.caller)
-    known = DeviceOut.model_validate(row).model_dump()
-    return WholeDeviceOut(**known, latest=[LatestOut.model_validate(value) for value in latest])
+        told = device_reading.settings(conn, row.device_no)
+        kept_back = privacy.unshared_times(conn, [row.device_no]).get(row.device_no, ())
+    return WholeDeviceOut(
+        **DeviceOut.model_validate(row).model_dump(),
+        latest=[LatestOut.model_validate(value) for value in latest],
+        settings=[_setting(one) for one in open_settings(told, row.device_class, errand.caller)],
+        unshared_since=next((low for low, high in kept_back if high is None), None),
+    )
+
+
+def _setting(row: SettingRow) -> SettingOut:
+    known = load_device_settings().get(row.name)
+    return SettingOut(
+        name=row.name,
+        value=row.value,
+        unit=known.ucum if known else None,
+        since=row.since,
+        reported_at=row.reported_at,
+    )
 
 
 @router.get("/{device_id}/samples", operation_id="get_samples")

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
 from fleet.access.callers import Caller
+from fleet.device_settings import is_care
 from fleet.faults import load_catalogue
 from fleet.metrics import load_metrics
 from fleet.words import Component
@@ -25,7 +26,18 @@ class Coded(Protocol):
     def code(self) -> str: ...
 
 
+class Set(Protocol):
+    """Anything about one setting; `is_care` as it was judged when it was reported."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def is_care(self) -> bool: ...
+
+
 Row = TypeVar("Row", bound=Coded)
+SetRow = TypeVar("SetRow", bound=Set)
 
 
 def is_private(metric: str) -> bool:
@@ -59,3 +71,14 @@ def latest_split(
     rows = list(rows)
     shown = [row for row in rows if not is_hidden(row.metric, caller)]
     return shown, len(rows) - len(shown)
+
+
+def open_settings(
+    rows: Iterable[SetRow], device_class: str, caller: Caller | None = None
+) -> list[SetRow]:
+    """The settings that the caller may see. The database hides those of the treatment already;
+    this adds what the catalogue says today of settings that were reported before it did.
+    """
+    if caller is not None and not caller.is_staff:
+        return list(rows)
+    return [row for row in rows if not (row.is_care or is_care(row.name, device_class))]

@@ -61,8 +61,24 @@ class LatestOut(Out):
     value: float
 
 
+class SettingOut(Out):
+    """A setting as the device reported it last. Nothing changes a setting from here."""
+
+    name: str = Field(examples=["forward_speed_max_pct"])
+    value: bool | float | str
+    unit: str | None = Field(description="UCUM unit; None where there is none.")
+    since: Instant | None = Field(
+        description="When this value was first reported; null where nobody knows."
+    )
+    reported_at: Instant | None
+
+
 class WholeDeviceOut(DeviceOut):
     latest: list[LatestOut]
+    settings: list[SettingOut]
+    unshared_since: Instant | None = Field(
+        description="Since when the user shares only what safety needs; null: all is shared."
+    )
 
 
 class DevicePage(Out):

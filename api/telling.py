@@ -145,6 +145,14 @@ class Say:
     def metric(self, name: str) -> str:
         return typography.metric_label(name, self.lang)
 
+    def setting(self, name: str) -> str:
+        return typography.setting_label(name, self.lang)
+
+    def setting_value(self, value: bool | float | str, name: str) -> str:
+        if isinstance(value, bool):
+            return self.t("setting.on" if value else "setting.off")
+        return typography.setting_value(value, name, self.lang)
+
     def duration_ms(self, amount: int) -> str:
         """`12 s`, `5 min`: for the error of a clock."""
         seconds = abs(amount) / 1000

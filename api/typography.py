@@ -7,6 +7,7 @@ from typing import Final
 
 from babel.dates import format_date
 
+from fleet.device_settings import load_device_settings
 from fleet.metrics import load_metrics
 from fleet.ticket_text import local, spoken_time
 from fleet.words import Lang
@@ -55,6 +56,28 @@ def metric_label(metric: str, lang: Lang) -> str:
 def metric_unit(metric: str) -> str:
     known = load_metrics().get(metric)
     return known.display_unit if known else ""
+
+
+def setting_label(name: str, lang: Lang) -> str:
+    """A setting in words; one outside the catalogue keeps its name."""
+    known = load_device_settings().get(name)
+    return name if known is None else known.label(lang)
+
+
+def setting_value(value: float | str, name: str, lang: Lang) -> str:
+    """`80 %`, `näsmask`: as the settings catalogue says it; else as it was sent."""
+    known = load_device_settings().get(name)
+    if isinstance(value, str):
+        return value if known is None else known.word(value, lang)
+    decimals = _decimals(value) if known is None else max(known.decimals, _decimals(value))
+    text = number(value, lang, decimals)
+    return f"{text}{HARD_SPACE}{known.unit}" if known is not None and known.unit else text
+
+
+def _decimals(value: float) -> int:
+    """How many decimals show a setting as it is: it was chosen, not measured. Six at the most."""
+    digits = f"{value:.6f}".partition(".")[2]
+    return len(digits.rstrip("0"))
 
 
 def when(at: datetime, lang: Lang, now: datetime) -> str:

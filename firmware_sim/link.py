@@ -221,7 +221,8 @@ class Link:
         failpoint("outbox_before_publish")
         if burst.state:
             moment = self._life.moment(time.time_ns() // 1_000_000)
-            birth = self.conversation.state(self._life.plan.identity, moment.at_ms, moment.clock)
+            identity = self._life.plan.identity(self.conversation.boot)
+            birth = self.conversation.state(identity, moment.at_ms, moment.clock)
             await self._publish_state(client, birth)
             self._stats.births += 1
         messages = self._messages(burst)

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from random import Random
 from typing import Final
 
+from firmware_sim.devices.configured import settings_at
 from firmware_sim.protocol import Identity
 from fleet.models import Model, load_models
 from fleet.words import DeviceClass
@@ -30,9 +31,10 @@ class PlannedDevice:
     fw: str
     cbor: bool = False
 
-    @property
-    def identity(self) -> Identity:
-        return Identity(self.model, self.hw, self.fw)
+    def identity(self, boot: int) -> Identity:
+        """What it says of itself at a boot; its settings change now and then."""
+        set_to = settings_at(self.device_class, self.serial, boot)
+        return Identity(self.model, self.hw, self.fw, set_to)
 
 
 @dataclass(frozen=True, slots=True)

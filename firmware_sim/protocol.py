@@ -7,7 +7,7 @@ been sent of them and when. `now` is any monotonic time in seconds.
 from __future__ import annotations
 
 from bisect import insort
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final
@@ -15,6 +15,7 @@ from typing import Final
 from firmware_sim.outbox import Appended, Snapshot
 from fleet.wire.messages import Ack, OutboxSpan, State
 from fleet.wire.records import Clock, Skipped
+from fleet.wire.settings import NONE_SENT, Setting, encoded
 
 REQUESTS_BEFORE_SKIPPED: Final = 3
 """A device asked this often for one record that is gone says so (contract, section 4)."""
@@ -44,6 +45,7 @@ class Identity:
     model: str
     hw: str
     fw: str
+    settings: Mapping[str, Setting] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +178,7 @@ class Conversation:
             hw=identity.hw,
             fw=identity.fw,
             outbox=OutboxSpan(self._book.oldest, self._book.next_seq),
+            settings=encoded(identity.settings) if identity.settings else NONE_SENT,
         )
 
     def will(self) -> State:

@@ -14,7 +14,7 @@ import msgspec
 from fleet.clock import ClockQuality, Shift, check_estimates, check_times, estimate
 from fleet.wire.messages import State, decode_state
 from fleet.wire.reasons import PayloadError, Reason
-from fleet.wire.records import Record, Skipped, decode_record, salvage_identity
+from fleet.wire.records import EARLIEST_MS, Record, Skipped, decode_record, salvage_identity
 from fleet.wire.topics import Topic, TopicError, UpChannel, parse_topic, shard_of
 
 RECORD_CHANNELS: Final = frozenset({UpChannel.URGENT.value, UpChannel.BULK.value})
@@ -24,7 +24,8 @@ _UP_CHANNELS: Final = frozenset(channel.value for channel in UpChannel)
 @dataclass(slots=True)
 class DeviceEntry:
     """What the judge needs of a registered device. `skews` maps a boot to its clock skew in ms,
-    None where it was never learnt; the newest boot is among them if any is.
+    None where it was never learnt; the newest boot is among them if any is. `device_class` is a
+    `fleet.words.DeviceClass`, empty where nobody asked.
     """
 
     device_no: int
@@ -33,6 +34,7 @@ class DeviceEntry:
     status: str
     shard: int
     skews: dict[int, int | None] = field(default_factory=dict)
+    device_class: str = ""
 
     def skew_for(self, boot: int | None) -> int | None:
         """The skew of `boot`; a record that names no boot belongs to the newest one."""
@@ -78,6 +80,20 @@ class StateReport(msgspec.Struct, frozen=True, gc=False):
     message: Message
     device: DeviceEntry
     state: State
+
+    @property
+    def told_ms(self) -> int | None:
+        """When the device said this, in ms; None where nobody knows.
+
+        What waited in a queue or was kept by the broker says nothing by its receipt. Then only
+        a clock that was right counts.
+        """
+        received_ms, clock_ms = self.message.received_ms, self.state.clock_ms
+        if self.message.is_timely:
+            return received_ms
+        if self.state.clock != "synced" or clock_ms is None:
+            return None
+        return clock_ms if EARLIEST_MS <= clock_ms <= received_ms else None
 
 
 class Refused(msgspec.Struct, frozen=True, gc=False):

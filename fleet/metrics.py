@@ -124,7 +124,7 @@ _KEYS = {
 }
 
 # How a name must end for its unit. Annotations in braces are unitless in UCUM.
-_ENDINGS = {
+ENDINGS = {
     "%": "pct",
     "/h": "per_h",
     "/min": "per_min",
@@ -189,9 +189,9 @@ def _metric(entry: Entry) -> Metric:
 def _check_name(entry: Entry, ucum: str) -> None:
     if not METRIC_NAME.fullmatch(entry.name):
         raise entry.error("not a metric name", f"Match {METRIC_NAME.pattern}")
-    ending = _ENDINGS.get(ucum)
+    ending = ENDINGS.get(ucum)
     if ending is None:
-        raise entry.error(f"unit {ucum!r} is unknown", f"Use one of {', '.join(_ENDINGS)}")
+        raise entry.error(f"unit {ucum!r} is unknown", f"Use one of {', '.join(ENDINGS)}")
     if not entry.name.endswith(f"_{ending}"):
         raise entry.error(f"the name does not end in its unit {ucum}", f"End it in _{ending}")
 

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from psycopg.rows import class_row
 
+from fleet.wire.settings import Setting
 from storage.connection import Connection
 from storage.queries import load_queries
 from storage.reading import DeviceRow, EpisodeRow, GapRow, Span, devices_by_no
@@ -39,6 +40,28 @@ class BootRow:
     boot: int
     skew_ms: int | None
     born_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SettingRow:
+    """A setting as the device reported it last. A time is None where nobody knows it."""
+
+    name: str
+    value: Setting
+    is_care: bool
+    reported_at: datetime | None
+    since: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class SettingChangeRow:
+    """From `at` on it was `value`. None in a value: the device did not report the setting."""
+
+    name: str
+    before: Setting | None
+    value: Setting | None
+    is_care: bool
+    at: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,3 +145,22 @@ def open_gaps(conn: Connection, limit: int, after: Key | None = None) -> list[Ga
     values = {"after_at": at, "after_no": number, "limit": limit}
     with conn.cursor(row_factory=class_row(GapRow)) as cursor:
         return cursor.execute(_SQL["standing_gaps"], values).fetchall()
+
+
+def settings(conn: Connection, device_no: int) -> list[SettingRow]:
+    """What the device says it is set to, by name; the treatment's not for those who repair."""
+    with conn.cursor(row_factory=class_row(SettingRow)) as cursor:
+        return cursor.execute(_SQL["device_settings"], {"device_no": device_no}).fetchall()
+
+
+def setting_changes(conn: Connection, device_no: int, limit: int) -> list[SettingChangeRow]:
+    """How the device's settings changed, the newest first."""
+    values = {"device_no": device_no, "limit": limit}
+    with conn.cursor(row_factory=class_row(SettingChangeRow)) as cursor:
+        return cursor.execute(_SQL["setting_changes"], values).fetchall()
+
+
+def settings_kept_back(conn: Connection, device_no: int) -> tuple[int, int]:
+    """How many settings are care's and kept from the caller, and how many were unreadable."""
+    row = conn.execute(_SQL["settings_kept_back"], {"device_no": device_no}).fetchone()
+    return (0, 0) if row is None else (row[0], row[1])

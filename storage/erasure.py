@@ -126,6 +126,7 @@ def _erase_loan(conn: Connection, loan: PersonLoan) -> ErasedLoan:
         values = {"loan_no": loan.loan_no, "low": low, "high": high}
         row = conn.execute(_SQL["erase_samples"], values).fetchone()
         sample_n += int(row[0]) if row else 0
+    conn.execute(_SQL["erase_settings"], {"loan_no": loan.loan_no})
     rest = conn.execute(_SQL["erase_loan"], {"loan_no": loan.loan_no}).fetchone()
     answer_n, link_n = rest or (0, 0)
     return ErasedLoan(loan.loan_no, loan.device_id, sample_n, answer_n, link_n)
@@ -138,6 +139,7 @@ class Export:
     loan_n: int
     sample_n: int
     fault_n: int
+    setting_n: int
     ticket_n: int
     log_n: int
 
@@ -158,6 +160,7 @@ def export(conn: Connection, tenant: str, person: str, out: IO[bytes], now: date
             loan_n=len(loans),
             sample_n=_write_csv(archive, "telemetry.csv", _SAMPLE, _samples(conn, loans, now)),
             fault_n=_write_csv(archive, "faults.csv", _FAULT, _faults(conn, loans, now)),
+            setting_n=_write_csv(archive, "settings.csv", _SETTING, _settings(conn, loans)),
             ticket_n=_write_json(archive, "tickets.json", list(_tickets(conn, loans, now))),
             log_n=_write_csv(archive, "access_log.csv", _ENTRY, _entries(conn, tenant, person)),
         )
@@ -168,6 +171,7 @@ Allt som Fjärrkoll vet om dina lån. Tider är i UTC.
 loans.json       dina lån: hjälpmedel, från och till, vad du delat och vad du svarat
 telemetry.csv    mätvärden från hjälpmedlet under lånet
 faults.csv       fel som hjälpmedlet har rapporterat
+settings.csv     hur hjälpmedlet var inställt; tomt värde: inställningen rapporterades inte längre
 tickets.json     ärenden om hjälpmedlet
 access_log.csv   vem som har läst eller ändrat uppgifter om dig: roll, enhet och tid
 
@@ -175,11 +179,13 @@ Everything Fjärrkoll knows about your loans. Times are UTC.
 loans.json       your loans: device, from and to, what you shared and what you answered
 telemetry.csv    values from the device during the loan
 faults.csv       faults that the device reported
+settings.csv     how the device was set; no value: the setting was reported no more
 tickets.json     tickets about the device
 access_log.csv   who read or changed what is about you: role, unit and time
 """
 _SAMPLE: Final = ("loan_no", "device", "at", "metric", "value")
 _FAULT: Final = ("loan_no", "device", "at", "received_at", "system", "code", "state", "count")
+_SETTING: Final = ("loan_no", "device", "at", "setting", "value")
 _ENTRY: Final = ("at", "role", "care_unit", "action", "object", "device", "loan_no")
 
 
@@ -209,6 +215,13 @@ def _faults(
         values = {"device_no": loan.device_no, "low": loan.started_at, "high": loan.until(now)}
         for at, received_at, *rest in conn.execute(_SQL["loan_faults"], values):
             yield loan.loan_no, loan.device_id, at.isoformat(), received_at.isoformat(), *rest
+
+
+def _settings(conn: Connection, loans: Iterable[PersonLoan]) -> Iterator[Sequence[Any]]:
+    for loan in loans:
+        values = {"loan_no": loan.loan_no}
+        for at, name, value in conn.execute(_SQL["loan_settings"], values):
+            yield loan.loan_no, loan.device_id, at.isoformat(), name, value
 
 
 def _tickets(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
+from itertools import zip_longest
 from types import TracebackType
 from typing import Any, Final, TypeVar
 
@@ -20,11 +21,13 @@ from fleet.batch import (
     refuse_scattered,
     refused_again,
 )
+from fleet.device_settings import is_care
 from fleet.intake import Accepted, DeviceEntry, Message, Refused, StateReport, Verdict, judge
 from fleet.ranges import SeqSet
 from fleet.wire.messages import Ack
 from fleet.wire.reasons import Reason
 from fleet.wire.records import Record
+from fleet.wire.settings import Told, sound
 from fleet.wire.topics import is_id
 from runtime.failpoints import failpoint
 from storage import binary, quarantine
@@ -236,7 +239,7 @@ class Intake:
         if unknown:
             self._devices.update(dict.fromkeys(unknown))
             for row in conn.execute(SQL["resolve_devices"], {"ids": unknown}):
-                self._devices[row[0]] = DeviceEntry(row[1], row[0], *row[2:])
+                self._devices[row[0]] = _entry(row)
         self._learn_skews(conn, named)
 
     def _learn_skews(self, conn: Connection, named: set[str]) -> None:
@@ -322,6 +325,7 @@ class Intake:
         # In one order of devices everywhere, and a device's own in the order of arrival.
         for report in sorted(plan.states, key=lambda report: report.device.device_no):
             _write_state(conn, report)
+        _write_settings(conn, plan.states)
         write_ledger(conn, plan.ledger, now)
         quarantine.keep(conn, plan.quarantined)
         conn.execute(
@@ -566,3 +570,43 @@ def _write_state(conn: Connection, report: StateReport) -> None:
     }
     conn.execute(SQL["write_birth"], parameters)
     conn.execute(SQL["write_boot"], parameters)
+
+
+def _entry(row: Sequence[Any]) -> DeviceEntry:
+    device_id, device_no, tenant, status, shard, device_class = row
+    return DeviceEntry(device_no, device_id, tenant, status, shard, device_class=device_class)
+
+
+def _write_settings(conn: Connection, reports: Iterable[StateReport]) -> None:
+    """One statement where births carry settings, and none else.
+
+    A device that was born more than once in a batch has as many, in the order of arrival: each
+    change is told, and when it was.
+    """
+    births: dict[int, list[tuple[StateReport, Told]]] = {}
+    for report in reports:
+        told = sound(report.state.settings) if report.state.online else None
+        if told is not None:
+            births.setdefault(report.device.device_no, []).append((report, told))
+    for turn in zip_longest(*(births[device_no] for device_no in sorted(births))):
+        conn.execute(SQL["write_settings"], _settings([birth for birth in turn if birth]))
+
+
+def _settings(births: Sequence[tuple[StateReport, Told]]) -> dict[str, list[Any]]:
+    """The columns of one birth a device, and of the settings in them."""
+    named = [
+        (report.device, name, value)
+        for report, told in births
+        for name, value in told.values.items()
+    ]
+    return {
+        "device_no": [report.device.device_no for report, _ in births],
+        "boot": [report.state.boot for report, _ in births],
+        "at": [None if r.told_ms is None else _instant(r.told_ms) for r, _ in births],
+        "is_copy": [report.message.is_retained for report, _ in births],
+        "left_out_n": [told.left_out_n for _, told in births],
+        "of_device": [device.device_no for device, _, _ in named],
+        "name": [name for _, name, _ in named],
+        "value": [msgspec.json.encode(value).decode() for _, _, value in named],
+        "is_care": [is_care(name, device.device_class) for device, name, _ in named],
+    }

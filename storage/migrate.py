@@ -79,6 +79,7 @@ def run_people() -> None:
         "people",
         "privacy",
         "devices",
+        "settings",
         "overview",
         "stream",
         "grants",

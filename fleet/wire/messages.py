@@ -8,6 +8,7 @@ import msgspec
 
 from fleet.wire.reasons import PayloadError, Reason
 from fleet.wire.records import MAX_SEQ, MAX_TEXT, Clock
+from fleet.wire.settings import NONE_SENT
 from fleet.wire.topics import MAX_PAYLOAD_BYTES
 
 _EPOCH = re.compile(r"[0-9a-f]{16}", re.ASCII)
@@ -22,7 +23,11 @@ class OutboxSpan(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True, omit_defaults=True):
-    """A birth (`online`) or a last will (not `online`). `clock_ms` is the device's clock."""
+    """A birth (`online`) or a last will (not `online`). `clock_ms` is the device's clock.
+
+    `settings` is the JSON that was sent, unread and whatever it is, or empty:
+    `fleet.wire.settings` says what can be kept.
+    """
 
     online: bool
     boot: int
@@ -34,6 +39,7 @@ class State(msgspec.Struct, frozen=True, omit_defaults=True):
     fw: str | None = None
     outbox: OutboxSpan | None = None
     device: str | None = None
+    settings: msgspec.Raw = NONE_SENT
 
 
 class Ack(msgspec.Struct, frozen=True, omit_defaults=True):

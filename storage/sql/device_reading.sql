@@ -74,3 +74,33 @@ WHERE g.closed_at IS NULL
     AND (g.opened_at, g.gap_no) > (%(after_at)s::timestamptz, %(after_no)s::bigint)
 ORDER BY g.opened_at, g.gap_no
 LIMIT %(limit)s::int;
+
+-- name: device_settings
+-- What one device says it is set to, as far as the caller may see it; `since` within their reach.
+SELECT name, value, is_care, reported_at,
+    nullif(greatest(since, seen_from(device_no)), '-infinity'::timestamptz) AS since
+FROM device_setting
+WHERE device_no = %(device_no)s::int
+ORDER BY name
+LIMIT 64;
+
+-- name: setting_changes
+-- The newest changes of one device's settings, with what was before: not where nothing was.
+WITH newest AS (
+    SELECT change_no, name, value, is_care, at FROM device_setting_change
+    WHERE device_no = %(device_no)s::int
+    ORDER BY change_no DESC LIMIT 1000
+), told AS (
+    SELECT change_no, name, value, is_care, at,
+        lag(value) OVER earlier AS before, lag(change_no) OVER earlier AS before_no
+    FROM newest WINDOW earlier AS (PARTITION BY name ORDER BY change_no)
+)
+SELECT name, before, value, is_care, at FROM told
+WHERE before_no IS NOT NULL
+ORDER BY change_no DESC
+LIMIT %(limit)s::int;
+
+-- name: settings_kept_back
+-- How many settings of the treatment the caller does not see, and how many could not be kept.
+SELECT care_setting_n(device_no), settings_left_out_n FROM device_state
+WHERE device_no = %(device_no)s::int;

@@ -13,8 +13,8 @@ SELECT version FROM registry_version;
 
 -- name: resolve_devices
 -- The devices that a batch speaks of and this process has not met yet.
-SELECT device.id, device.device_no, tenant.id, device.status, device.shard
-FROM device JOIN tenant USING (tenant_no)
+SELECT device.id, device.device_no, tenant.id, device.status, device.shard, model.device_class
+FROM device JOIN tenant USING (tenant_no) JOIN model ON model.id = device.model_id
 WHERE device.id = ANY(%(ids)s);
 
 -- name: skewed_boots
@@ -221,3 +221,45 @@ INSERT INTO device_boot AS known (device_no, boot, skew_ms, born_at)
 VALUES (%(device_no)s, %(boot)s, %(skew_ms)s, %(at)s)
 ON CONFLICT (device_no, boot) DO UPDATE
     SET skew_ms = GREATEST(known.skew_ms, EXCLUDED.skew_ms);
+
+-- name: write_settings
+-- The settings of births, one birth a device: each is the whole set. Only one of this boot or a
+-- newer one than told them last; a birth without settings is not asked about, so it cannot make
+-- settings of an older boot too old. `write_birth` has locked the device's state before this.
+WITH told AS (
+    SELECT * FROM unnest(%(device_no)s::int[], %(boot)s::bigint[], %(at)s::timestamptz[],
+        %(is_copy)s::boolean[], %(left_out_n)s::int[]) AS t (device_no, boot, at, is_copy, left_out_n)
+), taken AS (
+    UPDATE device_state AS known
+    SET settings_boot = told.boot, settings_left_out_n = told.left_out_n
+    FROM told
+    WHERE known.device_no = told.device_no
+        AND (known.settings_boot IS NULL OR known.settings_boot < told.boot
+            OR (known.settings_boot = told.boot AND NOT told.is_copy))
+    RETURNING known.device_no, told.at
+), named AS (
+    SELECT taken.device_no, taken.at, s.name, s.value, s.is_care
+    FROM taken JOIN unnest(%(of_device)s::int[], %(name)s::text[], %(value)s::jsonb[],
+        %(is_care)s::boolean[]) AS s (device_no, name, value, is_care) USING (device_no)
+), gone AS (
+    DELETE FROM device_setting AS known USING taken
+    WHERE known.device_no = taken.device_no AND NOT EXISTS (
+        SELECT FROM named WHERE named.device_no = known.device_no AND named.name = known.name)
+    RETURNING known.device_no, known.name, known.is_care, taken.at
+), changed AS (
+    SELECT named.* FROM named LEFT JOIN device_setting AS known USING (device_no, name)
+    WHERE known.value IS DISTINCT FROM named.value
+), kept AS (
+    INSERT INTO device_setting AS known (device_no, name, value, is_care, since, reported_at)
+    SELECT device_no, name, value, is_care, at, at FROM named ORDER BY device_no, name
+    ON CONFLICT (device_no, name) DO UPDATE SET
+        value = EXCLUDED.value, is_care = EXCLUDED.is_care,
+        since = CASE WHEN known.value = EXCLUDED.value THEN known.since ELSE EXCLUDED.since END,
+        reported_at = CASE WHEN known.value = EXCLUDED.value
+            THEN greatest(known.reported_at, EXCLUDED.reported_at) ELSE EXCLUDED.reported_at END
+)
+INSERT INTO device_setting_change (device_no, name, value, is_care, at)
+SELECT device_no, name, value, is_care, at FROM changed
+UNION ALL
+SELECT device_no, name, NULL, is_care, at FROM gone
+ORDER BY device_no, name;

@@ -146,6 +146,14 @@ ORDER BY ticket_no LIMIT 10000;
 -- Remove a finished loan's telemetry in a range, but for what belongs to a record of care.
 SELECT erase_samples(%(loan_no)s::bigint, %(low)s::timestamptz, %(high)s::timestamptz);
 
+-- name: loan_settings
+-- What a device was set to during one loan, in order.
+SELECT at, name, value FROM loan_settings(%(loan_no)s::bigint);
+
+-- name: erase_settings
+-- Remove what a device was set to during a finished loan, but for what belongs to a record of care.
+SELECT erase_settings(%(loan_no)s::bigint);
+
 -- name: erase_loan
 -- Remove the rest of a finished loan, and last its link to the person.
 SELECT answer_n, link_n FROM erase_loan(%(loan_no)s::bigint);

@@ -212,3 +212,14 @@ def test_the_catalogue_has_models_and_metrics(client):
 def test_the_catalogue_is_for_those_who_are_signed_in(nobody):
     for name in ("faults", "systems", "models", "metrics"):
         assert nobody.get(f"/api/v1/catalogue/{name}").status_code == 401
+
+
+def test_settings_are_told_with_their_units_and_those_of_the_treatment_to_care(client):
+    chair = {one["name"]: one for one in ok(client, f"/api/v1/devices/{CHAIR}")["settings"]}
+    assert chair["forward_speed_max_pct"]["value"] == 80
+    assert chair["forward_speed_max_pct"]["unit"] == "%"
+    assert chair["x_odd_name"]["unit"] is None
+    staff = ok(client, f"/api/v1/devices/{APAP}")["settings"]
+    assert [(one["name"], one["value"]) for one in staff] == [("mask_type", "full_face")]
+    prescriber = ok(client, f"/api/v1/devices/{APAP}", headers=bearer(Role.PRESCRIBER))["settings"]
+    assert {one["name"] for one in prescriber} == {"mask_type", "pressure_max_cmh2o"}

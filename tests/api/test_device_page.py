@@ -104,6 +104,39 @@ def test_values_about_the_person_are_the_prescribers_to_see(client):
     assert "3,1" in prescriber
 
 
+def settings_on(client, device, lang="sv", **headers):
+    page = get(client, f"/devices/{device}", lang, **headers)
+    return page.partition('id="settings"')[2].partition("</section>")[0]
+
+
+def test_the_settings_of_a_chair_are_told_with_since_when_and_what_was_before(client):
+    told = settings_on(client, CHAIR)
+    assert re.search(r"Högsta fart framåt</dt><dd><strong>80 %</strong><br><small>sedan \w", told)
+    assert "Högsta fart framåt: 70 % → 80 %" in told
+    assert told.index("Körprofil") < told.index("Högsta fart framåt") < told.index("x_odd_name")
+    assert "Körprofil:" not in told, "it has never changed"
+    assert "<script>" not in told
+    assert "Behandlingsinställningar" not in told
+    english = settings_on(client, CHAIR, "en")
+    assert "Top speed forward: 70 % → 80 %" in english
+
+
+def test_settings_of_the_treatment_are_the_prescribers_to_see(client):
+    staff = settings_on(client, APAP)
+    assert "Behandlingsinställningar (1 st.) visas inte här" in staff
+    assert "näsmask → helmask" in staff
+    assert "tryck" not in staff
+    assert "14,2" not in staff
+    prescriber = settings_on(client, APAP, headers=bearer(Role.PRESCRIBER))
+    assert "Högsta tryck</dt><dd><strong>14,2 cmH₂O</strong>" in prescriber
+    assert "Högsta tryck: 13,0 → 14,2" in prescriber.replace(" cmH₂O", "")
+    assert "Behandlingsinställningar" not in prescriber
+
+
+def test_a_device_that_says_nothing_of_settings_has_none(client):
+    assert "Hjälpmedlet rapporterar inga inställningar." in settings_on(client, METER)
+
+
 def test_a_metric_about_the_person_is_not_drawn_for_staff(client):
     drawn = get(client, f"/devices/{APAP}?metric=ahi_per_h&range=7d")
     assert "ahi_per_h" not in re.sub(r'(href|action|value|data-address)="[^"]*"', "", drawn)

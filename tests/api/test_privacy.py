@@ -191,6 +191,8 @@ def test_stopping_takes_a_confirmation_and_holds_at_once(place):
     assert points(place, astrid, "odometer_m") == 1
     assert points(place, technician, "battery_voltage_v") == 1
     assert "Du delar bara det som säkerheten behöver" in place.get("/my-device", astrid).text
+    told = place.get(f"/api/v1/devices/{CHAIR}", technician).json()["unshared_since"]
+    assert told == f"{NOW - 3 * DAY:%Y-%m-%dT%H:%M:%S}.{NOW.microsecond // 1000:03}Z"
     kept_back = "delar bara det som säkerheten behöver"
     assert kept_back in place.get(f"/devices/{CHAIR}", technician).text
     shared = place.post(f"/api/v1/me/devices/{CHAIR}/sharing", astrid, json={"share": True})

@@ -14,11 +14,13 @@ from support.people import access_settings
 from api.ingest import MAX_RECORDS, messages_of
 from api.settings import ApiSettings
 from fleet import batch, clock, gaps
+from fleet.device_settings import load_device_settings
 from fleet.intake import Accepted, DeviceEntry, Message, Refused, StateReport, judge
-from fleet.wire import records, topics
+from fleet.wire import records, settings, topics
 from fleet.wire.messages import Ack, decode_ack, decode_state, encode_ack
 from fleet.wire.reasons import Reason
 from fleet.wire.topics import DownChannel, UpChannel, shard_of
+from fleet.words import DeviceClass
 from ingest.settings import IngestSettings
 from storage import intake, quarantine
 
@@ -35,6 +37,8 @@ LIMITS = {
     "max_seq": records.MAX_SEQ,
     "max_ctx_keys": records.MAX_CTX_KEYS,
     "max_text": records.MAX_TEXT,
+    "max_settings": settings.MAX_SETTINGS,
+    "max_setting_text": settings.MAX_SETTING_TEXT,
     "earliest_ms": records.EARLIEST_MS,
     "latest_ahead_ms": records.LATEST_AHEAD_MS,
     "skew_tolerated_ms": clock.SKEW_TOLERATED_MS,
@@ -103,10 +107,18 @@ def _has_only_known_fields(kind: str, example: dict[str, Any]) -> None:
     known = {
         "json record": {*records.Record.__struct_fields__, "skipped"},
         "json state": {"online", "boot", "epoch", "clock_ms", "clock", "model", "hw", "fw",
-                       "outbox", "device"},
+                       "outbox", "device", "settings"},
         "json ack": set(Ack.__struct_fields__),
     }.get(kind, set(example))  # fmt: skip
     assert example.keys() <= known
+
+
+def test_all_of_the_examples_settings_are_kept_and_known() -> None:
+    births = [decode_state(text.encode()) for kind, text in BLOCKS if kind == "json state"]
+    told = [found for birth in births if (found := settings.sound(birth.settings))]
+    assert [one.left_out_n for one in told] == [0]
+    known = load_device_settings().of(DeviceClass.POWERED_WHEELCHAIR)
+    assert told[0].values.keys() <= {setting.name for setting in known}
 
 
 def test_there_is_an_example_of_each_kind() -> None:

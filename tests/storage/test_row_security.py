@@ -53,6 +53,10 @@ def history(conn: psycopg.Connection, at: datetime) -> None:
         " 1, 1, 1, 1, %(at)s FROM device",
         "INSERT INTO latest SELECT device_no, 1, %(at)s, 1 FROM device"
         " ON CONFLICT (device_no, metric_no) DO UPDATE SET at = EXCLUDED.at",
+        "INSERT INTO device_setting SELECT device_no, 'drive_profile', '1', false, %(at)s, %(at)s"
+        " FROM device ON CONFLICT (device_no, name) DO UPDATE SET reported_at = %(at)s",
+        "INSERT INTO device_setting_change (device_no, name, value, is_care, at)"
+        " SELECT device_no, 'drive_profile', '1', false, %(at)s FROM device",
         "INSERT INTO fault_event (device_no, epoch, seq, idx, system, code, state, at,"
         " received_at, clock) SELECT device_no, %(epoch)s, 1, 0, 's', 'c', 'raised', %(at)s,"
         " %(at)s, 0 FROM device",
@@ -116,7 +120,7 @@ def seen(conn, table: str, column: str = "device_no") -> set[str]:
 
 BY_DEVICE = [
     "device", "ledger", "gap", "device_state", "fault_event", "episode", "finding",
-    "ticket", "loan", "placement", "latest",
+    "ticket", "loan", "placement", "latest", "device_setting", "device_setting_change",
 ]  # fmt: skip
 OF_TICKETS = ["ticket_event", "ticket_clock", "ticket_pause", "ticket_finding", "ticket_episode"]
 REACHES = {
@@ -162,7 +166,8 @@ def test_what_belongs_to_a_ticket_is_seen_with_it(api, name, table):
 @pytest.mark.parametrize(
     ("table", "column"),
     [("fault_event", "at"), ("episode", "started_at"), ("finding", "started_at"),
-     ("ticket", "started_at"), ("loan", "started_at"), ("latest", "at")],
+     ("ticket", "started_at"), ("loan", "started_at"), ("latest", "at"),
+     ("device_setting", "reported_at"), ("device_setting_change", "at")],
 )  # fmt: skip
 def test_a_loan_shows_nothing_from_before_it(api, reach, table, column):
     enter(api, Scope("a", reach, "p-new" if reach is Reach.PERSON else "unit-2"))

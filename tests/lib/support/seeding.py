@@ -150,6 +150,12 @@ class Seeding:
         self.state(CHAIR, True, "synced", 400, "2.4.1", self.now - 3 * hour)
         self.state(APAP, True, "drifting", 95_000, "11.8.3", self.now - 30 * hour)
         self.state(SILENT, False, "unset", None, "1.9.0", self.now - 70 * hour)
+        day = 24 * hour
+        self.setting(CHAIR, "forward_speed_max_pct", 70, 80, self.now - 4 * day)
+        self.setting(CHAIR, "drive_profile", 2, 2, self.now - 40 * day)
+        self.setting(CHAIR, "x_odd_name", CANARY, CANARY, self.now - 40 * day)
+        self.setting(APAP, "pressure_max_cmh2o", 13, 14.2, self.now - 9 * day, is_care=True)
+        self.setting(APAP, "mask_type", "nasal", "full_face", self.now - 9 * day)
         self.ledger(CHAIR, EPOCH, "{[1,4702),[4705,5321)}", 5330, 5312, 14, 4, self.now)
         self.ledger(
             CHAIR, "00000000000000aa", "{[1,812)}", 811, 811, 0, 0, self.now - timedelta(days=90)
@@ -178,6 +184,20 @@ class Seeding:
             " born_at, changed_at) VALUES (%s, %s, 17, %s, %s, %s, %s, %s, %s)",
             (self.numbers[device], online, EPOCH, clock, skew_ms, fw, at, at),
         )
+
+    def setting(
+        self, device: str, name: str, first: Any, now: Any, at: datetime, *, is_care: bool = False
+    ) -> None:
+        """A setting that was `first` from the beginning and is `now` since `at`."""
+        known = (self.numbers[device], name, Jsonb(now), is_care, at, self.now)
+        self.conn.execute("INSERT INTO device_setting VALUES (%s, %s, %s, %s, %s, %s)", known)
+        changes = [(first, self.now - timedelta(days=60)), (now, at)]
+        for value, changed_at in changes if first != now else changes[1:]:
+            self.conn.execute(
+                "INSERT INTO device_setting_change (device_no, name, value, is_care, at)"
+                " VALUES (%s, %s, %s, %s, %s)",
+                (self.numbers[device], name, Jsonb(value), is_care, changed_at),
+            )
 
     def ledger(self, device: str, epoch: str, ranges: str, *rest: Any) -> None:
         received, stored, duplicate, quarantined, last_at = rest
