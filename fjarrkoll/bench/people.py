@@ -20,7 +20,7 @@ import httpx
 from fjarrkoll.bench import live
 from fjarrkoll.bench.county import CARE_UNIT, FIRST, PERSON, CountySettings, fill
 from fjarrkoll.bench.load import TENANT
-from fjarrkoll.bench.stage import Stage
+from fjarrkoll.bench.stage import Stage, cpu_seconds
 from fjarrkoll.embedded.broker import free_port
 from fleet.access.callers import Caller, Role
 from storage.connection import connect
@@ -112,14 +112,20 @@ def measure(stage: Stage, settings: PeopleSettings, say: Say) -> dict[str, Any]:
     """Fill a county, ask for everything, then let devices report while people read."""
     filled = fill(stage, settings.county, say)
     sessions = _sessions(stage)
-    with _api(stage) as url:
-        answers = _asked_for(url, _filled_in(stage), sessions, settings.requests, say)
-        ingest = _with_and_without_readers(stage, url, sessions, settings, say)
+    with _api(stage) as served:
+        answers = _asked_for(served.url, _filled_in(stage), sessions, settings.requests, say)
+        ingest = _with_and_without_readers(stage, served, sessions, settings, say)
     return {"filled": filled, "answers": answers, "ingest": ingest}
 
 
+@dataclass(frozen=True, slots=True)
+class _Served:
+    url: str
+    pid: int
+
+
 @contextmanager
-def _api(stage: Stage) -> Iterator[str]:
+def _api(stage: Stage) -> Iterator[_Served]:
     port = free_port()
     child = stage.child(
         "api", "--port", str(port),
@@ -128,7 +134,7 @@ def _api(stage: Stage) -> Iterator[str]:
     child.start()
     try:
         child.wait_for_line("api_ready")
-        yield f"http://127.0.0.1:{port}"
+        yield _Served(f"http://127.0.0.1:{port}", child.pid)
     finally:
         child.stop()
 
@@ -214,7 +220,7 @@ def _timed(client: httpx.Client, place: Place, tokens: Sequence[str], times: int
 
 def _with_and_without_readers(
     stage: Stage,
-    url: str,
+    served: _Served,
     sessions: Mapping[Role, list[str]],
     settings: PeopleSettings,
     say: Say,
@@ -231,8 +237,11 @@ def _with_and_without_readers(
         say(f"{load.rate_per_s:,} records/s alone")
         alone = run.live()
         say(f"the same beside {settings.reads_per_s} requests/s")
-        with _readers(url, sessions, settings.reads_per_s) as counted:
+        with _readers(served.url, sessions, settings.reads_per_s) as counted:
+            began, before_s = time.monotonic(), cpu_seconds(served.pid)
             beside = run.live()
+            spent_s, took_s = cpu_seconds(served.pid) - before_s, time.monotonic() - began
+    counted["api_cores"] = round(spent_s / took_s, 2)
     return {"alone": alone, "beside_readers": beside, "readers": counted}
 
 
