@@ -357,6 +357,7 @@ def test_writers_of_faults_and_of_values_race_for_one_cause(plain_world, report,
     for thread in threads:
         thread.join()
     assert failures == []
+    world.look(later)  # a device that the other loop held is passed over, and looked at next time
     assert [row[1:3] for row in world.tickets()] == [("battery", "new")]
     rules = world.rows(
         "SELECT rule_id FROM ticket_finding JOIN finding USING (finding_no) ORDER BY 1"
