@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Any, Final, Self
 
 import psycopg
-from psycopg import sql
+from psycopg import IsolationLevel, sql
+from psycopg.abc import Params
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from fleet.access.scopes import Scope
@@ -17,15 +20,41 @@ from storage.scope import enter
 
 ROLE: Final = "fjarrkoll_api"
 STATEMENT_TIMEOUT_MS: Final = 10_000
+TRUSTED_FOR_S: Final = 1.0
+"""A connection that answered so recently is not asked again whether it is there."""
+_OPTIONAL: Final = "IS NULL OR"
 _SQL: Final = load_queries("pool.sql")
+
+
+class _Cursor(psycopg.Cursor[Any]):
+    """Has queries planned once, unless their conditions come and go with the values."""
+
+    def execute(
+        self,
+        query: Any,
+        params: Params | None = None,
+        *,
+        prepare: bool | None = None,
+        binary: bool | None = None,
+    ) -> Self:
+        if prepare is None and isinstance(query, str) and _OPTIONAL in query:
+            prepare = False
+        return super().execute(query, params, prepare=prepare, binary=binary)
+
+
+class _Connection(psycopg.Connection[tuple[Any, ...]]):
+    """A connection that knows when it answered last."""
+
+    answered_s = 0.0
 
 
 class ApiPool:
     """A bounded pool of connections that only have the API's rights."""
 
     def __init__(self, url: str, size: int, wait_s: float) -> None:
-        self._pool: ConnectionPool[Connection] = ConnectionPool(
+        self._pool: ConnectionPool[_Connection] = ConnectionPool(
             url,
+            connection_class=_Connection,
             min_size=1,
             max_size=size,
             timeout=wait_s,
@@ -33,7 +62,7 @@ class ApiPool:
             reconnect_timeout=5,  # then the next caller tries again, so it heals within seconds
             kwargs={"application_name": "fjarrkoll-api", "connect_timeout": 5},
             configure=_configure,
-            check=ConnectionPool.check_connection,
+            check=_check,
             open=False,
         )
 
@@ -55,9 +84,11 @@ class ApiPool:
             DatabaseDownError: no connection in time, or the database gave up.
         """
         with self._borrow() as conn:
-            conn.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+            # Said by BEGIN itself. Ended by COMMIT: a ROLLBACK would make the driver forget plans.
+            conn.isolation_level, conn.read_only = IsolationLevel.REPEATABLE_READ, True
             enter(conn, scope)
             yield conn
+            conn.commit()
 
     @contextmanager
     def write(self, scope: Scope) -> Iterator[Connection]:
@@ -71,6 +102,17 @@ class ApiPool:
             enter(conn, scope)
             yield conn
             conn.commit()
+
+    @contextmanager
+    def glance(self) -> Iterator[Connection]:
+        """A connection without a scope that commits each statement by itself.
+
+        Raises:
+            DatabaseDownError: as `write`.
+        """
+        with self._borrow() as conn:
+            conn.autocommit = True
+            yield conn
 
     @contextmanager
     def outside(self) -> Iterator[Connection]:
@@ -99,17 +141,36 @@ class ApiPool:
     def _borrow(self) -> Iterator[Connection]:
         try:
             with self._pool.connection() as conn:
-                yield conn
-                conn.rollback()
+                try:
+                    yield conn
+                    conn.rollback()
+                    conn.answered_s = time.monotonic()
+                finally:
+                    _plain(conn)
         except (PoolTimeout, PoolClosed) as exc:
             raise DatabaseDownError(f"no connection: {exc}") from exc
         except psycopg.Error as exc:
             raise translated(exc) from exc
 
 
-def _configure(conn: Connection) -> None:
-    """Take the API's role and short waits. No prepared statements: plans must see the values."""
-    conn.prepare_threshold = None
+def _check(conn: _Connection) -> None:
+    """Ask a connection that was not used just now, or that says something unasked: goodbye."""
+    unasked = select.poll()
+    unasked.register(conn.fileno(), select.POLLIN)
+    if unasked.poll(0) or time.monotonic() - conn.answered_s > TRUSTED_FOR_S:
+        ConnectionPool.check_connection(conn)
+
+
+def _plain(conn: _Connection) -> None:
+    """As the next borrower expects it. What is broken or in a transaction, the pool throws away."""
+    if conn.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
+        conn.autocommit, conn.isolation_level, conn.read_only = False, None, None
+
+
+def _configure(conn: _Connection) -> None:
+    """Take the API's role and short waits."""
+    conn.cursor_factory = _Cursor
+    conn.prepare_threshold = 2
     conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(ROLE)))
     conn.execute("SET timezone = 'UTC'")
     timeout = sql.SQL("SET {} = {}")

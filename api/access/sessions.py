@@ -32,7 +32,7 @@ class Sessions:
 
     def find(self, token: str, *, is_use: bool = True) -> Caller | None:
         """Whose session it is; None when it has ended."""
-        with self._pool.outside() as conn:
+        with self._pool.glance() as conn:
             now, idle = datetime.now(UTC), self._settings.idle_for
             return find_session(conn, token, now, idle, is_use=is_use)
 

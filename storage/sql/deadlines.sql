@@ -39,11 +39,13 @@ WHERE ticket.ticket_no = chosen.ticket_no AND ticket.policy_id IS NULL;
 -- name: put_clocks
 -- Open clocks, or move those that run. Where a deadline moved by more than a day the prescriber
 -- was told the wrong date, and a new notice is due.
-INSERT INTO ticket_clock (ticket_no, clock, due_at, notify_at)
-SELECT * FROM unnest(
+INSERT INTO ticket_clock (ticket_no, tenant_no, clock, due_at, notify_at)
+SELECT c.ticket_no, k.tenant_no, c.clock, c.due_at, c.notify_at
+FROM unnest(
     %(tickets)s::bigint[], %(clocks)s::text[], %(due_at)s::timestamptz[],
     %(notify_at)s::timestamptz[]
-)
+) AS c (ticket_no, clock, due_at, notify_at)
+JOIN ticket AS k USING (ticket_no)
 ON CONFLICT (ticket_no, clock) DO UPDATE SET
     due_at = EXCLUDED.due_at,
     notify_at = EXCLUDED.notify_at,
@@ -111,7 +113,7 @@ SELECT c.ticket_no, c.clock, c.due_at, t.id, d.id, m.device_class, k.order_kind,
     k.policy_version, k.policy_clause
 FROM ticket_clock AS c
 JOIN ticket AS k USING (ticket_no)
-JOIN tenant AS t USING (tenant_no)
+JOIN tenant AS t ON t.tenant_no = k.tenant_no
 LEFT JOIN device AS d ON d.device_no = k.device_no
 LEFT JOIN model AS m ON m.id = d.model_id
 WHERE c.ticket_no = %(ticket_no)s::bigint AND c.breached_at IS NULL AND c.stopped_at > c.due_at
@@ -124,7 +126,7 @@ SELECT c.ticket_no, c.clock, c.due_at, t.id, d.id, m.device_class, k.order_kind,
     k.policy_version, k.policy_clause
 FROM ticket_clock AS c
 JOIN ticket AS k USING (ticket_no)
-JOIN tenant AS t USING (tenant_no)
+JOIN tenant AS t ON t.tenant_no = k.tenant_no
 LEFT JOIN device AS d ON d.device_no = k.device_no
 LEFT JOIN model AS m ON m.id = d.model_id
 WHERE c.stopped_at IS NULL AND c.notified_at IS NULL AND c.notify_at <= %(now)s::timestamptz
@@ -139,7 +141,7 @@ SELECT c.ticket_no, c.clock, c.due_at, t.id, d.id, m.device_class, k.order_kind,
     k.policy_version, k.policy_clause
 FROM ticket_clock AS c
 JOIN ticket AS k USING (ticket_no)
-JOIN tenant AS t USING (tenant_no)
+JOIN tenant AS t ON t.tenant_no = k.tenant_no
 LEFT JOIN device AS d ON d.device_no = k.device_no
 LEFT JOIN model AS m ON m.id = d.model_id
 WHERE c.stopped_at IS NULL AND c.breached_at IS NULL AND c.due_at < %(now)s::timestamptz

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from fleet.access.scopes import Reach, Scope
-from storage import device_reading, reading
+from storage import device_reading, queue, reading
 from storage.connection import DatabaseDownError
 from storage.migrate import migrate
 from storage.pool import ApiPool
@@ -243,6 +243,37 @@ def test_the_pool_heals_when_connections_were_cut(county):
         assert conn.execute("SELECT 1").fetchone() == (1,)
     healing.prove_commit()
     healing.close()
+
+
+def test_a_query_is_planned_once_unless_its_conditions_come_and_go(county):
+    """Over transactions: what is asked most has its plan from before."""
+    steady = ApiPool(county, 1, 5)
+    steady.open()
+    for _ in range(4):
+        with steady.read(WHOLE) as conn:
+            reading.device(conn, "wc-1")
+            queue.open_tickets(conn, queue.Wanted(), 2, NOW, by_due=True)
+    with steady.read(WHOLE) as conn:
+        rows = conn.execute("SELECT statement FROM pg_prepared_statements").fetchall()
+    steady.close()
+    kept = " ".join(row[0] for row in rows)
+    assert "FROM device" in kept
+    assert "set_config" in kept, "the scope is entered in every transaction"
+    assert "binding_clock" not in kept
+
+
+def test_a_borrower_finds_a_connection_as_a_new_one_is(county):
+    alone = ApiPool(county, 1, 5)
+    alone.open()
+    with alone.read(WHOLE) as conn:
+        assert conn.execute("SHOW transaction_read_only").fetchone() == ("on",)
+    with alone.glance() as conn:
+        assert conn.autocommit
+    with alone.write(WHOLE) as conn:
+        row = conn.execute("SHOW transaction_isolation").fetchone()
+        assert (conn.autocommit, row) == (False, ("read committed",))
+        assert conn.execute("SHOW transaction_read_only").fetchone() == ("off",)
+    alone.close()
 
 
 def test_a_read_only_server_is_not_ready(county):

@@ -69,8 +69,9 @@ def history(conn: psycopg.Connection, at: datetime) -> None:
         " 'technician', 'brake', 't', 't', 'b', 'b', %(at)s, %(at)s, %(at)s FROM device",
         "INSERT INTO ticket_event SELECT ticket_no, 1, %(at)s, 'opened', 'diagnostics' FROM ticket"
         " WHERE started_at = %(at)s",
-        "INSERT INTO ticket_clock (ticket_no, clock, due_at, notify_at) SELECT ticket_no, 'start',"
-        " %(at)s, %(at)s FROM ticket WHERE started_at = %(at)s",
+        "INSERT INTO ticket_clock (ticket_no, tenant_no, clock, due_at, notify_at)"
+        " SELECT ticket_no, tenant_no, 'start', %(at)s, %(at)s FROM ticket"
+        " WHERE started_at = %(at)s",
         "INSERT INTO ticket_pause (ticket_no, from_at, reason) SELECT ticket_no, %(at)s, 'x'"
         " FROM ticket WHERE started_at = %(at)s",
         "INSERT INTO rule_version VALUES ('r', 1, 'd', 'b', true, %(at)s, 'x')"

@@ -527,9 +527,9 @@ def test_the_list_has_the_deadline_that_binds_first(conn):
     conn.execute("DELETE FROM ticket_clock")
     for ticket_no, due_at in ((slow, NOON + 3 * DAY), (soon, NOON + DAY)):
         conn.execute(
-            "INSERT INTO ticket_clock (ticket_no, clock, due_at, notify_at)"
-            " VALUES (%s, 'finish', %s, %s)",
-            [ticket_no, due_at, due_at],
+            "INSERT INTO ticket_clock (ticket_no, tenant_no, clock, due_at, notify_at)"
+            " SELECT ticket_no, tenant_no, 'finish', %s, %s FROM ticket WHERE ticket_no = %s",
+            [due_at, due_at, ticket_no],
         )
     assert [row.ticket_no for row in listed(conn, tenant="r1")] == [soon, slow, calm]
     assert listed(conn)[0].due_at == NOON + DAY
