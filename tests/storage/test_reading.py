@@ -238,7 +238,7 @@ def test_the_pool_heals_when_connections_were_cut(county):
     with healing.read(WHOLE) as conn:
         pid = conn.info.backend_pid
     with psycopg.connect(county, autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s)", (pid,))
+        assert other.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,)).fetchone() == (True,)
     with healing.read(WHOLE) as conn:
         assert conn.execute("SELECT 1").fetchone() == (1,)
     healing.prove_commit()
