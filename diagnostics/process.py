@@ -158,7 +158,7 @@ class _Loop(threading.Thread, ABC):
                 self._ready.set()
                 while not self._stop_event.is_set():
                     pause_s = self.step(conn)
-                    self.health.succeeded()
+                    self.health.succeeded(self.name)
                     self._backoff_s = 0.0
                     self._stop_event.wait(pause_s)
         except (psycopg.Error, StorageError) as exc:
@@ -166,7 +166,7 @@ class _Loop(threading.Thread, ABC):
 
     def _back_off(self, error: StorageError) -> None:
         self._backoff_s = min(MAX_BACKOFF_S, self._backoff_s * 2 or 0.1)
-        self.health.failed(str(error))
+        self.health.failed(str(error), self.name)
         _log.warning("database_retry", loop=self.name, error=str(error), wait_s=self._backoff_s)
         self._stop_event.wait(self._backoff_s)
 

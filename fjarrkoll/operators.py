@@ -1,9 +1,10 @@
-"""What is changed and looked at from the command line stands in the access log too."""
+"""What commands change, and a device that they show, stands in the access log too."""
 
 from __future__ import annotations
 
 import getpass
 from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
@@ -31,33 +32,50 @@ def logged(  # noqa: PLR0913 - what is done to what, by whom and why
     """
 
     def both(conn: Connection) -> Result:
+        from storage.audit import tenant_of  # noqa: PLC0415
+
         result = work(conn)
-        _write(conn, action, kind, str(key), who.strip(), why.strip())
+        tenant = tenant_of(conn, kind, str(key))
+        if tenant is not None:
+            note(conn, tenant, Deed(action, kind, str(key), who, why))
         return result
 
     return both
 
 
-def _write(  # noqa: PLR0913, PLR0917 - the fields of one entry
-    conn: Connection, action: str, kind: str, key: str, who: str, why: str
-) -> None:
-    from fleet.access.audit import Entry  # noqa: PLC0415
-    from storage.audit import append, tenant_of  # noqa: PLC0415
+@dataclass(frozen=True, slots=True)
+class Deed:
+    """What somebody did at the command line, to what, and why.
 
-    tenant = tenant_of(conn, kind, key)
-    if tenant is None:
-        return
+    `device` and `person` are whom it concerns, where the kind does not say that already.
+    """
+
+    action: str
+    kind: Literal["device", "ticket", "person", "hold"]
+    key: str
+    who: str = ""
+    why: str = ""
+    device: str | None = None
+    person: str | None = None
+
+
+def note(conn: Connection, tenant: str, deed: Deed) -> None:
+    """Write a deed into the access log, last in its transaction; the account stands there too."""
+    from fleet.access.audit import Entry  # noqa: PLC0415
+    from storage.audit import append  # noqa: PLC0415
+
     account = getpass.getuser()
     entry = Entry(
         tenant=tenant,
         at=datetime.now(UTC),
         subject=f"account:{account}",
-        name=(who or account)[:200],
+        name=(deed.who.strip() or account)[:200],
         role=ROLE,
-        action=action,
-        object_kind=kind,
-        object_id=key,
-        device_id=key if kind == "device" else None,
-        why=why[:1000] or None,
+        action=deed.action,
+        object_kind=deed.kind,
+        object_id=deed.key,
+        device_id=deed.key if deed.kind == "device" else deed.device,
+        person=deed.key if deed.kind == "person" else deed.person,
+        why=deed.why.strip()[:1000] or None,
     )
     append(conn, tenant, [entry])

@@ -9,26 +9,27 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 
 class Health:
-    """Is this process doing its work? Ready unless the last attempt to commit failed."""
+    """Is this process doing its work? Ready unless a part of it failed when it tried last."""
 
     def __init__(self, process: str) -> None:
         self.process = process
-        self._problem: str | None = None
+        self._problems: dict[str, str] = {}
         self._lock = threading.Lock()
 
-    def succeeded(self) -> None:
+    def succeeded(self, part: str = "") -> None:
         with self._lock:
-            self._problem = None
+            self._problems.pop(part, None)
 
-    def failed(self, problem: str) -> None:
+    def failed(self, problem: str, part: str = "") -> None:
         with self._lock:
-            self._problem = problem
+            self._problems[part] = problem
 
     @property
     def problem(self) -> str | None:
         """What is wrong, None when nothing is."""
         with self._lock:
-            return self._problem
+            told = [f"{part}: {said}" if part else said for part, said in self._problems.items()]
+        return "; ".join(told) or None
 
 
 def serve_health(health: Health, port: int) -> ThreadingHTTPServer:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import ExitStack
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import IO, TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
 from fjarrkoll.commands.ticket import DryRun, Who, Why, in_transaction, spoken
 from fjarrkoll.console import AsJson, begin, fail, show
+from fjarrkoll.operators import Deed, note
 
 if TYPE_CHECKING:
     from storage.connection import Connection
@@ -29,7 +30,6 @@ Tenant = Annotated[
 ]
 Result = TypeVar("Result")
 
-_OPERATOR: Final = "fjarrkoll-cli"
 _ALL: Final = 100_000
 
 
@@ -49,12 +49,10 @@ def export_person(
     if out.exists():
         fail(f"{out} exists: give another file, or remove it")
     with ExitStack() as undo:
-        undo.callback(out.unlink, missing_ok=True)
+        new = _New(out, undo)
+        deed = Deed("export_person", "person", person, who, why)
         result = _for_person(
-            person,
-            tenant,
-            lambda conn, name: _written(conn, name, person, out, (who, why)),
-            dry_run=False,
+            person, tenant, lambda conn, name: _written(conn, name, new, deed), dry_run=False
         )
         undo.pop_all()
     show(
@@ -67,18 +65,28 @@ def export_person(
     )
 
 
-def _written(
-    conn: Connection, tenant: str, person: str, out: Path, said: tuple[str, str]
-) -> Export:
+@dataclass(frozen=True, slots=True)
+class _New:
+    """A file to make; `undo` takes it away again unless the transaction is committed."""
+
+    path: Path
+    undo: ExitStack
+
+    def opened(self) -> IO[bytes]:
+        try:
+            handle = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        except OSError as exc:
+            fail(f"{self.path} cannot be written: {exc.strerror}")
+        self.undo.callback(self.path.unlink, missing_ok=True)
+        return os.fdopen(handle, "wb")
+
+
+def _written(conn: Connection, tenant: str, new: _New, deed: Deed) -> Export:
     from storage.erasure import export  # noqa: PLC0415
 
-    _note(conn, tenant, "export_person", said, person=person)
-    try:
-        handle = os.open(out, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except OSError as exc:
-        fail(f"{out} cannot be written: {exc.strerror}")
-    with os.fdopen(handle, "wb") as file:
-        return export(conn, tenant, person, file, datetime.now(UTC))
+    note(conn, tenant, deed)
+    with new.opened() as file:
+        return export(conn, tenant, deed.key, file, datetime.now(UTC))
 
 
 @app.command("erase")
@@ -101,7 +109,7 @@ def erase_person(
         from storage.erasure import erase  # noqa: PLC0415
 
         result = erase(conn, person)
-        _note(conn, name, "erase_person", (who, why), person=person)
+        note(conn, name, Deed("erase_person", "person", person, who, why))
         return result
 
     result = _for_person(person, tenant, work, dry_run=dry_run)
@@ -163,37 +171,6 @@ def _enter(conn: Connection, tenant: str) -> None:
     from storage.scope import enter  # noqa: PLC0415
 
     enter(conn, Scope(tenant, Reach.TENANT))
-
-
-def _note(
-    conn: Connection,
-    tenant: str,
-    action: str,
-    said: tuple[str, str],
-    *,
-    person: str | None = None,
-    device: str | None = None,
-) -> None:
-    """Note in the access log what is done at the command line, last in the transaction."""
-    from fleet.access.audit import Entry  # noqa: PLC0415
-    from storage.audit import append  # noqa: PLC0415
-
-    who, why = said
-    kind = "device" if device else "person"
-    entry = Entry(
-        tenant=tenant,
-        at=datetime.now(UTC),
-        subject=_OPERATOR,
-        name=who[:200],
-        role="administrator",
-        action=action,
-        object_kind=kind,
-        object_id=device or person,
-        device_id=device,
-        person=person,
-        why=why[:1000] or None,
-    )
-    append(conn, tenant, [entry])
 
 
 @app.command("cut")
@@ -260,7 +237,8 @@ def place_hold(
     def work(conn: Connection) -> int:
         now = datetime.now(UTC)
         number = hold(conn, device=device, person=person, why=why, who=who, now=now)
-        _note(conn, tenant, "place_hold", (who, why), person=person, device=device)
+        deed = Deed("place_hold", "hold", str(number), who, why, device=device, person=person)
+        note(conn, tenant, deed)
         return number
 
     number = _held(tenant, work, dry_run=dry_run)
@@ -289,7 +267,7 @@ def release(
     def work(conn: Connection) -> int:
         if not release_hold(conn, number, who, datetime.now(UTC)):
             raise PrivacyError(f"no hold {number} runs in {tenant}: see `fjarrkoll hold list`")
-        _note(conn, tenant, "release_hold", (who, why), person=f"hold {number}")
+        note(conn, tenant, Deed("release_hold", "hold", str(number), who, why))
         return number
 
     _held(tenant, work, dry_run=dry_run)

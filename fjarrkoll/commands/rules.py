@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -35,13 +36,23 @@ To = Annotated[datetime | None, typer.Option("--to", formats=["%Y-%m-%d"])]
 Version = Annotated[int | None, typer.Option(min=1, help="The newest when none is named.")]
 
 
+@contextmanager
+def _database(url: str) -> Iterator[Connection]:
+    """A connection; what the rules refuse ends the command with one line and status 1."""
+    try:
+        with connect(url) as conn:
+            yield conn
+    except RuleRefusedError as exc:
+        fail(str(exc), 1)
+
+
 @app.command("list")
 def list_rules(as_json: AsJson = False) -> None:
     """Show every rule: is it on, since when, its newest backtest, its record with people.
 
     Example: fjarrkoll rules list
     """
-    with connect(begin().required("database_url")) as conn:
+    with _database(begin().required("database_url")) as conn:
         listed = [(row, tickets.rule_record(conn, row.rule_id)) for row in rules.listed(conn)]
     rows = [_row(row, record) for row, record in listed]
     show({"rules": rows}, as_json=as_json, text=lambda: "\n".join(map(_line, rows)) or "no rules")
@@ -79,7 +90,7 @@ def show_rule(rule_id: str, version: Version = None, as_json: AsJson = False) ->
 
     Example: fjarrkoll rules show reported-fault
     """
-    with connect(begin().required("database_url")) as conn:
+    with _database(begin().required("database_url")) as conn:
         rule, body = rules.stored_rule(conn, rule_id, version)
         found = rules.newest_backtest(conn, rule.id, rule.version)
         row = next(
@@ -143,8 +154,10 @@ def backtest(
     url = begin().required("database_url")
     now = datetime.now(UTC)
     from_at, to_at = _range(from_, to, now)
-    with connect(url) as conn:
+    with _database(url) as conn:
         read, body = _named(conn, rule, version)
+        with conn.transaction(force_rollback=True):  # a taken number is said before the wait
+            rules.add_version(conn, body, rule, now, _named_who(who))
         result = _backtested(url, conn, Asked(body, from_at, to_at, tenant), against, now)
         if not dry_run and tenant is None:
             rules.add_version(conn, body, rule, now, _named_who(who))
@@ -203,10 +216,7 @@ def _named(conn: Connection, rule: str, version: int | None) -> tuple[Rule, str]
         if not file.is_file():
             fail(f"no file {rule}")
         return _read(file), file.read_text("utf-8")
-    try:
-        return rules.stored_rule(conn, rule, version)
-    except RuleRefusedError as exc:
-        return fail(str(exc), 1)
+    return rules.stored_rule(conn, rule, version)
 
 
 def _run(url: str, conn: Connection, asked: Asked) -> tuple[list[Replayed], int]:
@@ -341,15 +351,12 @@ def _switch(
     as_json: bool,
 ) -> None:
     now = datetime.now(UTC)
-    with connect(begin().required("database_url")) as conn:
-        try:
-            rule, _ = rules.stored_rule(conn, rule_id, version)
-            if turn_on:
-                rules.enable(conn, rule, now, who, why)
-            else:
-                rules.disable(conn, rule, now, who, why)
-        except RuleRefusedError as exc:
-            fail(str(exc), 1)
+    with _database(begin().required("database_url")) as conn:
+        rule, _ = rules.stored_rule(conn, rule_id, version)
+        if turn_on:
+            rules.enable(conn, rule, now, who, why)
+        else:
+            rules.disable(conn, rule, now, who, why)
         if dry_run:
             conn.rollback()
         else:

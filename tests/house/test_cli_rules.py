@@ -173,3 +173,19 @@ def test_an_impossible_range_is_refused(url):
     done = run("backtest", "reported-fault", "--from", "2026-05-02", "--to", "2026-05-01", url=url)
     assert done.exit_code == 2
     assert "is not before" in done.output
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("show", "nobody"),
+        ("disable", "nobody", "--why", "trial"),
+        ("backtest", "left-motor", "--against", "99"),
+    ],
+)
+def test_a_rule_that_is_not_there_ends_the_command_with_one_line(url, file, arguments):
+    asked("backtest", file(rule()), url=url)
+    done = run(*arguments, url=url)
+    assert done.exit_code == 1
+    assert done.output.splitlines()[-1].startswith("fjarrkoll: ")
+    assert "Traceback" not in done.output
