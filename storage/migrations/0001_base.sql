@@ -221,7 +221,6 @@ CREATE TABLE quarantine (
     replayed_at timestamptz
 );
 CREATE INDEX quarantine_by_device ON quarantine (device_id);
-CREATE INDEX quarantine_by_time ON quarantine (last_at DESC, quarantine_no DESC);
 CREATE INDEX quarantine_by_reason ON quarantine (reason, quarantine_no DESC);
 
 -- Work for diagnostics: one row per record with faults, deleted in the transaction that uses it.

@@ -10,7 +10,6 @@ ALTER TABLE quarantine
 -- Who decides on rules decides for the whole installation.
 GRANT INSERT ON rule_switch TO fjarrkoll_api;
 
-CREATE INDEX episode_by_start ON episode (started_at);
 -- Only the key, so that a new value of a metric leaves the index as it is.
 CREATE INDEX latest_by_metric ON latest (metric_no, device_no);
 
