@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import queue
 import secrets
 import threading
@@ -16,6 +17,7 @@ from multiprocessing.synchronize import Event
 from typing import Any, Final
 
 import httpx
+import psutil
 
 from fjarrkoll.bench import live
 from fjarrkoll.bench.county import CARE_UNIT, FIRST, PERSON, CountySettings, fill
@@ -33,6 +35,8 @@ PAGE_MAX_BYTES: Final = 150_000
 PAGE_AIM_MS: Final = 300.0
 LIST_AIM_MS: Final = 200.0
 READERS: Final = 8
+API_NICE: Final = 5
+"""As the service unit in deploy/ has it: reading gives way to storing."""
 _PATIENCE_S: Final = 60.0
 _COOKIE: Final = "fjarrkoll_session"
 _NOBODY: Final = "http://127.0.0.1:9"
@@ -133,6 +137,7 @@ def _api(stage: Stage) -> Iterator[_Served]:
     )  # fmt: skip
     child.start()
     try:
+        psutil.Process(child.pid).nice(API_NICE)  # threads begin with what their process has
         child.wait_for_line("api_ready")
         yield _Served(f"http://127.0.0.1:{port}", child.pid)
     finally:
@@ -283,6 +288,7 @@ def read_steadily(
 
     `begun_stop`: set at the first answer, and set by the caller to end it.
     """
+    os.nice(10)  # browsers have processors of their own
     begun, stop = begun_stop
     counts: dict[int, int] = {}
     lock = threading.Lock()
