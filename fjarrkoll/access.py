@@ -47,7 +47,7 @@ def _claim_map(named: str | None) -> ClaimMap:
     if named is None:
         raise ConfigurationError(
             f"{PREFIX}OIDC_CLAIMS is not set. Name the file that says how claims become roles;"
-            " docs/signing-in.md shows one for SITHS eID."
+            " docs/signing-in.md says how; `siths` is a pattern to copy."
         )
     if not named.endswith(".toml"):
         return shipped_claim_map(named)

@@ -12,13 +12,19 @@ from typing import Any
 
 import psycopg
 
-from fjarrkoll.settings import PREFIX, Settings, default_data_dir
+from api.access.keys import ProviderDownError
+from api.access.provider import Provider
+from api.access.settings import AccessSettingsError
+from fjarrkoll.access import configured_access
+from fjarrkoll.settings import PREFIX, ConfigurationError, Settings, default_data_dir
+from fleet.catalogue import CatalogueError
 from runtime.broker_url import BrokerAddress
 from storage import accounts
 from storage.connection import ROLES, Connection, StorageError, check_durability, connect, redacted
 from storage.migrate import HEAD
 
 _NOT_SET = "not set: `demo` and `bench` start their own, nothing else runs"
+_NO_ISSUER = "not set: `api` needs one; `demo` and `api --demo-issuer` bring their own"
 
 
 @dataclass(slots=True)
@@ -43,6 +49,7 @@ def examine(settings: Settings) -> Report:
     _examine_environment(settings, report)
     _examine_database(settings, report)
     _examine_broker(settings, report)
+    _examine_sign_in(settings, report)
     return report
 
 
@@ -111,3 +118,21 @@ def _examine_broker(settings: Settings, report: Report) -> None:
         socket.create_connection((address.host, address.port), timeout=3).close()
     except (ValueError, OSError) as exc:
         report.problems.append(f"{PREFIX}MQTT_URL: {exc}")
+
+
+def _examine_sign_in(settings: Settings, report: Report) -> None:
+    if settings.oidc_issuer_url is None:
+        report.facts["sign-in"] = _NO_ISSUER
+        return
+    report.facts["sign-in"] = settings.oidc_issuer_url
+    try:
+        provider = Provider(configured_access(settings).issuer_url)
+    except (ConfigurationError, CatalogueError, AccessSettingsError) as exc:
+        report.problems.append(str(exc))
+        return
+    try:
+        provider.metadata()
+    except ProviderDownError as exc:
+        report.problems.append(f"{PREFIX}OIDC_ISSUER_URL: {exc}")
+    finally:
+        provider.close()

@@ -88,11 +88,7 @@ def run_people() -> None:
 
 
 def _has_timescale(connection: AlchemyConnection) -> bool:
-    """Create the extension where it is installed; False where it is not.
-
-    Raises:
-        StorageError: it is installed but not preloaded.
-    """
+    """Create the extension; False where it is not installed, or installed and not preloaded."""
     found = connection.exec_driver_sql(
         "SELECT 1 FROM pg_available_extensions WHERE name = 'timescaledb'"
     ).first()

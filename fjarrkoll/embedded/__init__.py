@@ -1,1 +1,1 @@
-"""PostgreSQL and an MQTT broker from Python wheels, for the demo, the benchmarks and the tests."""
+"""A database, a broker and a sign-in service of our own, for the demo, benchmarks and tests."""

@@ -262,7 +262,7 @@ CREATE TABLE latest (
 );
 
 -- One stretch of one fault on one device. Recomputed from fault_event, so any arrival order
--- ends in the same rows; `episode_key` is what stays the same while it is recomputed.
+-- ends in the same rows; device, system, code and start stay the same while it is recomputed.
 CREATE TABLE episode (
     episode_no bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
     device_no int NOT NULL REFERENCES device,

@@ -1,5 +1,5 @@
 -- name: refused_message
--- One refused message whole, held until COMMIT where something is to be done with it.
+-- One refused message whole.
 SELECT topic, content_type, payload, payload_size, epoch, seq, message_n, received_at, replayed_as
 FROM quarantine WHERE quarantine_no = %(quarantine_no)s::bigint;
 

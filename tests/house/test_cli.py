@@ -97,6 +97,17 @@ def test_wrong_configuration_is_explained(arguments, environment, words):
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize(
+    ("claims", "words"),
+    [({}, "FJARRKOLL_OIDC_CLAIMS"), ({"FJARRKOLL_OIDC_CLAIMS": "builtin"}, "ConnectError")],
+)
+def test_the_doctor_looks_at_the_sign_in_service(claims, words):
+    done = _run("doctor", FJARRKOLL_OIDC_ISSUER_URL="http://127.0.0.1:9", **claims)
+    assert done.returncode == 1, done.stderr
+    assert words in done.stdout
+    assert "FJARRKOLL_OIDC_ISSUER_URL" in done.stdout
+
+
 def test_a_server_that_does_not_answer_is_status_3_and_no_password_is_shown():
     url = "postgresql://user:hemligt-lösen@127.0.0.1:9/x"
     for arguments in (["db", "migrate"], ["ledger", "check"]):
