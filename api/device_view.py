@@ -12,11 +12,12 @@ from api.charts import Frame
 from api.grounds import finding_out
 from api.lending import current, place_of, tag_of_loans
 from api.meanings import fault_out, ledger_out
+from api.open_findings import unticketed
 from api.plots import MARKS_AT_MOST, Beside, device_charts, fault_marks, loan_marks
 from api.privacy import latest_split, open_settings, open_to
 from api.standing import Known, standing
 from api.telling import Say
-from api.timelines import Trouble, timeline, told, troubles
+from api.timelines import timeline, told, troubles
 from api.windows import Moves, Window, moves, window_of
 from fleet.contact import Contact, contact
 from fleet.device_settings import load_device_settings
@@ -26,12 +27,13 @@ from storage import device_reading, lending, privacy, reading
 from storage.connection import Connection
 from storage.device_reading import BootRow
 from storage.lending import Loan, Placement
-from storage.reading import DeviceRow, FindingFilter, Span
+from storage.reading import DeviceRow, EpisodeRow, FindingFilter, Span
 
 SETTING_CHANGE_ROWS: Final = 20
 FAULT_ROWS: Final = 50
 GAP_ROWS: Final = 20
 TICKET_ROWS: Final = 20
+ENDED_ROWS: Final = 10
 FINDING_ROWS: Final = 20
 EPISODE_ROWS: Final = 300
 TROUBLE_ROWS: Final = 30
@@ -111,7 +113,8 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     """Everything beside the charts."""
     device = seen.device
     latest, private_n = latest_split(reading.latest_values(conn, device.device_no), say.caller)
-    stretches = _troubles(conn, device.device_no, say)
+    episodes = _episodes(conn, device.device_no, say)
+    stretches = troubles(open_to(episodes, say.caller), say.now)
     placements = lending.placements(conn, device.id)
     tickets = reading.open_tickets_of(conn, device.device_no, TICKET_ROWS)
     known = Known(device, tickets, stretches, placements)
@@ -120,6 +123,8 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "latest": latest,
         "private_n": private_n,
         "tickets": tickets,
+        **_unticketed(conn, device.device_no, episodes, say),
+        **_ended(conn, device.device_no),
         "troubles": [(one, told(one, say)) for one in stretches[:TROUBLE_ROWS]],
         "trouble_rows": TROUBLE_ROWS,
         "trouble_n": len(stretches),
@@ -134,10 +139,25 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     }
 
 
-def _troubles(conn: Connection, device_no: int, say: Say) -> list[Trouble]:
+def _episodes(conn: Connection, device_no: int, say: Say) -> list[EpisodeRow]:
     span = Span(say.now - LOOK_BACK, say.now + timedelta(days=2))
-    rows = device_reading.episodes(conn, device_no, span, EPISODE_ROWS)
-    return troubles(open_to(rows, say.caller), say.now)
+    return device_reading.episodes(conn, device_no, span, EPISODE_ROWS)
+
+
+def _unticketed(
+    conn: Connection, device_no: int, episodes: Sequence[EpisodeRow], say: Say
+) -> dict[str, Any]:
+    """What holds and has no ticket: for those who may list findings."""
+    if say.caller is None or not say.caller.is_staff:
+        return {"unticketed": [], "finding_rows": FINDING_ROWS}
+    rows = device_reading.unticketed_findings(conn, device_no, FINDING_ROWS)
+    return {"unticketed": unticketed(rows, episodes, say), "finding_rows": FINDING_ROWS}
+
+
+def _ended(conn: Connection, device_no: int) -> dict[str, Any]:
+    """What was done about the device before, the newest first."""
+    rows = reading.ended_tickets_of(conn, device_no, ENDED_ROWS + 1)
+    return {"ended": rows[:ENDED_ROWS], "has_more_ended": len(rows) > ENDED_ROWS}
 
 
 def _settings(conn: Connection, device: DeviceRow, say: Say) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 from fleet.wire.settings import Setting
 from storage.connection import Connection
 from storage.queries import load_queries
-from storage.reading import DeviceRow, EpisodeRow, GapRow, Span, devices_by_no
+from storage.reading import DeviceRow, EpisodeRow, FindingRow, GapRow, Span, devices_by_no
 
 _SQL: Final = load_queries("device_reading.sql")
 _FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
@@ -31,6 +31,13 @@ class FleetEpisodeRow(EpisodeRow):
 
     device_id: str
     model_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class OpenFindingRow(FindingRow):
+    """A finding that holds and has no open ticket; `ended_no` is the last one that it had."""
+
+    ended_no: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +136,13 @@ def fleet_episodes(
     values: dict[str, Any] = {"after_at": at, "after_no": number, "limit": limit}
     with conn.cursor(row_factory=class_row(FleetEpisodeRow)) as cursor:
         return cursor.execute(_SQL[name], {**values, "system": system, "code": code}).fetchall()
+
+
+def unticketed_findings(conn: Connection, device_no: int, limit: int) -> list[OpenFindingRow]:
+    """What holds of a device and no open ticket is about, the worst first; none for care."""
+    values = {"device_no": device_no, "limit": limit}
+    with conn.cursor(row_factory=class_row(OpenFindingRow)) as cursor:
+        return cursor.execute(_SQL["unticketed_findings"], values).fetchall()
 
 
 def gaps_of(conn: Connection, device_no: int, limit: int, after: Key | None = None) -> list[GapRow]:

@@ -42,6 +42,8 @@ def device_shown(
         places=[place for place in Place if place is not values["place_now"]],
         may_lend=policy["start_loan_page"].allows(role),
         may_place=policy["place_page"].allows(role),
+        may_open=policy["new_ticket_page"].allows(role),
+        may_queue=policy["queue_page"].allows(role),
         is_staff=errand.caller.is_staff,
     )
 

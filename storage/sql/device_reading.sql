@@ -53,6 +53,26 @@ WHERE e.system = %(system)s::text AND e.code = %(code)s::text
 ORDER BY e.started_at DESC, e.episode_no DESC
 LIMIT %(limit)s::int;
 
+-- name: unticketed_findings
+-- What holds of one device and no open ticket is about, the worst first, with the last ticket that
+-- was. A storm's ticket speaks for its devices. What belongs to care is not here.
+SELECT f.finding_no, d.id AS device_id, f.subject, f.rule_id, f.rule_version, f.about, f.cause,
+    f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
+    f.known_at, f.occurrence_n, f.confidence, f.detail, linked.ended_no
+FROM finding f
+JOIN device d ON d.device_no = f.device_no
+CROSS JOIN LATERAL (
+    SELECT max(k.ticket_no) AS ended_no,
+        coalesce(bool_or(k.state NOT IN ('verified', 'closed', 'void')), false) AS is_open
+    FROM ticket_finding l JOIN ticket k USING (ticket_no)
+    WHERE l.finding_no = f.finding_no
+) linked
+WHERE f.device_no = %(device_no)s::int AND f.ended_at IS NULL AND f.need <> 'care'
+    AND NOT linked.is_open
+ORDER BY array_position(ARRAY['critical', 'major', 'minor', 'info'], f.severity),
+    f.started_at DESC, f.finding_no DESC
+LIMIT %(limit)s::int;
+
 -- name: device_gaps
 -- The gaps of one device, the newest first, after a given one. One that closed before anybody was
 -- asked was two lanes overtaking each other.

@@ -1,0 +1,174 @@
+"""The device's page on work: what was done before, what is wrong without a ticket, a new one."""
+
+from __future__ import annotations
+
+import re
+from contextlib import contextmanager
+from datetime import timedelta
+
+import psycopg
+import pytest
+from support.people import bearer
+
+from fleet.access.callers import Role
+
+CHAIR, SILENT = "fk-20417", "fk-20555"
+FINDING_NO = 999_998
+
+
+def page_of(client, device, lang="sv", role=Role.ADMINISTRATOR):
+    response = client.get(f"/devices/{device}?lang={lang}", headers=bearer(role))
+    assert response.status_code == 200, response.text
+    return response.text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def part(page, section):
+    return page.partition(f'id="{section}"')[2].partition("</section>")[0]
+
+
+def test_earlier_repairs_stand_with_outcome_part_and_minutes(client):
+    told = part(page_of(client, SILENT), "ended")
+    cells = [re.sub(r"<.*?>", "", cell).strip() for cell in re.findall(r"<td.*?</td>", told)]
+    assert cells[0].endswith("Ärende 4 · avslutat")
+    assert cells[2:] == ["Del utbytt", "motorkontakt", "40"]
+    assert f'href="/?device={SILENT}&amp;state=ended&amp;lang=sv"' in told
+    assert "Inga avslutade ärenden." in part(page_of(client, CHAIR), "ended")
+
+
+def test_the_link_leads_to_the_ended_tickets_of_the_device(client):
+    found = client.get(f"/?device={SILENT}&state=ended&lang=sv").text
+    assert "/tickets/4" in found
+    assert "/tickets/1?" not in found
+
+
+def test_the_newest_repairs_stand_first_and_not_all_of_them(client, fleet):
+    with psycopg.connect(fleet.url, autocommit=True) as conn, ended_tickets(conn, 11):
+        told = part(page_of(client, CHAIR), "ended")
+    numbers = [int(number) for number in re.findall(r"/tickets/(\d+)", told)]
+    assert len(numbers) == 10
+    assert numbers == sorted(numbers, reverse=True)
+    assert "De 10 senaste visas." in told
+    assert "· makulerat" in told
+
+
+@contextmanager
+def ended_tickets(conn, count):
+    """As many void copies of the chair's ticket, each an hour after the other."""
+    columns = conn.execute(
+        "SELECT string_agg(column_name, ', ') FROM information_schema.columns"
+        " WHERE table_name = 'ticket' AND is_generated = 'NEVER'"
+        " AND column_name NOT IN ('ticket_no', 'state', 'known_at', 'is_active')"
+    ).fetchone()[0]
+    conn.execute(
+        f"INSERT INTO ticket ({columns}, state, known_at)"
+        f" SELECT {columns}, 'void', known_at + n * interval '1 hour'"
+        f" FROM ticket, generate_series(1, {count}) n WHERE ticket_no = 1 ORDER BY n"
+    )
+    try:
+        yield
+    finally:
+        conn.execute(
+            "DELETE FROM ticket WHERE ticket_no > 1 AND state = 'void' AND device_no ="
+            " (SELECT device_no FROM ticket WHERE ticket_no = 1)"
+        )
+
+
+@pytest.mark.parametrize(
+    ("role", "may"),
+    [
+        (Role.TECHNICIAN, True), (Role.SERVICE_DESK, True), (Role.CENTRE_MANAGER, True),
+        (Role.ADMINISTRATOR, False), (Role.AUDITOR, False), (Role.PRESCRIBER, False),
+    ],
+)  # fmt: skip
+def test_who_may_open_a_ticket_is_led_to_one_about_this_device(client, role, may):
+    page = page_of(client, CHAIR, role=role)
+    assert (f'href="/new-ticket?device={CHAIR}&amp;lang=sv"' in page) is may
+    if may:
+        form = client.get(f"/new-ticket?device={CHAIR}", headers=bearer(role)).text
+        assert f'value="{CHAIR}"' in form
+
+
+# Findings that no open ticket is about
+
+
+@contextmanager
+def finding(fleet, need, about="vr2/7100", device=CHAIR, episodes=(), tickets=()):
+    """An open finding of a device, made of one that a ticket has."""
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(
+            "CREATE TEMP TABLE one AS SELECT f.* FROM finding AS f"
+            " JOIN ticket_finding USING (finding_no) WHERE ticket_no = 2 LIMIT 1"
+        )
+        conn.execute(
+            "UPDATE one SET finding_no = %s, need = %s, about = %s, ended_at = NULL,"
+            " started_at = %s, detail = detail || jsonb_build_object('episodes', %s::bigint[]),"
+            " device_no = (SELECT device_no FROM device WHERE id = %s)",
+            (FINDING_NO, need, about, fleet.now - timedelta(hours=2), list(episodes), device),
+        )
+        conn.execute("INSERT INTO finding OVERRIDING SYSTEM VALUE SELECT * FROM one")
+        for ticket in tickets:
+            conn.execute("INSERT INTO ticket_finding VALUES (%s, %s)", (ticket, FINDING_NO))
+        try:
+            yield conn
+        finally:
+            conn.execute("DELETE FROM finding WHERE finding_no = %s", (FINDING_NO,))
+
+
+@pytest.mark.parametrize(
+    ("need", "sv", "en"),
+    [
+        ("ticket", "Ärendet är på väg.", "The ticket is on its way."),
+        ("held", "bedöms på nytt om en stund", "will be judged again in a while"),
+        ("quiet", "inte hos användaren", "not with its user"),
+        ("explained", "Ett annat fel förklarar det.", "Another fault explains it."),
+    ],
+)
+def test_what_is_wrong_without_a_ticket_says_since_when_and_why(client, fleet, need, sv, en):
+    with finding(fleet, need):
+        swedish, english = (part(page_of(client, CHAIR, lang), "findings") for lang in ("sv", "en"))
+    assert sv in swedish
+    assert re.search(r"Sedan \w+ \d+ \w+ .* · känt .* · säkerhet: ", swedish)
+    assert en in english
+    assert f"/devices/{CHAIR}?range=24h" in swedish
+    assert 'id="findings"' not in page_of(client, CHAIR)
+
+
+def test_a_fault_that_explains_another_is_told_in_words(client, fleet):
+    with finding(fleet, "explained") as conn:
+        numbers = [
+            conn.execute(
+                "INSERT INTO episode (device_no, system, code, started_at, last_at, ended_at,"
+                " raised_n, cleared_n, logged_n, first_received_at)"
+                " SELECT device_no, 'vr2', %s, %s, %s, %s, 1, 1, 0, %s FROM device WHERE id = %s"
+                " RETURNING episode_no",
+                (code, *[fleet.now - timedelta(hours=3)] * 4, CHAIR),
+            ).fetchone()[0]
+            for code in ("2C00", "7100")
+        ]
+        conn.execute(
+            "UPDATE finding SET detail = detail || jsonb_build_object('episodes', %s::bigint[])"
+            " WHERE finding_no = %s",
+            (numbers[1:], FINDING_NO),
+        )
+        told = part(page_of(client, CHAIR), "findings")
+        conn.execute("DELETE FROM episode WHERE episode_no = ANY(%s)", (numbers,))
+    assert "Ett annat fel förklarar det: Batterispänningen var för låg." in told
+
+
+def test_a_finding_whose_ticket_has_ended_names_it(client, fleet):
+    with finding(fleet, "ticket", device=SILENT, tickets=[4]):
+        told = part(page_of(client, SILENT), "findings")
+    assert "Ärendet om det är avslutat, men det kvarstår." in told
+    assert 'href="/tickets/4?lang=sv"' in told
+
+
+@pytest.mark.parametrize(("need", "tickets"), [("ticket", [1]), ("care", [])])
+def test_what_has_a_ticket_or_belongs_to_care_is_not_among_them(client, fleet, need, tickets):
+    with finding(fleet, need, tickets=tickets):
+        assert 'id="findings"' not in page_of(client, CHAIR)
+
+
+def test_findings_are_the_staffs_to_see(client, fleet):
+    with finding(fleet, "held"):
+        assert 'id="findings"' in page_of(client, CHAIR, role=Role.AUDITOR)
+        assert 'id="findings"' not in page_of(client, CHAIR, role=Role.PRESCRIBER)
