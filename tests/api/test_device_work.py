@@ -88,6 +88,13 @@ def test_who_may_open_a_ticket_is_led_to_one_about_this_device(client, role, may
         assert f'value="{CHAIR}"' in form
 
 
+def test_a_ticket_whose_user_we_know_nothing_of_leads_to_where_it_is_said(client, fleet):
+    path = f"/tickets/{fleet.tickets['missed']}?lang=sv"
+    link = 'href="/devices/fk-50054?lang=sv#lending">Ange det'
+    for role, may in ((Role.SERVICE_DESK, True), (Role.TECHNICIAN, False)):
+        assert (link in client.get(path, headers=bearer(role)).text) is may
+
+
 # Findings that no open ticket is about
 
 
