@@ -66,10 +66,11 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     window, device = seen.window, seen.device
     span = window.span
     found = device_reading.episodes(conn, device.device_no, span, EPISODE_ROWS)
-    faults = reading.faults(conn, device.device_no, span, MARKS_AT_MOST)
+    faults = reading.faults(conn, device.device_no, span, MARKS_AT_MOST + 1)
     loaned = loan_marks(seen.loans, say)
-    marks = [*fault_marks(open_to(faults, say.caller), say), *loaned]
-    beside = Beside(marks, _limits(conn, device.device_no))
+    marks = [*fault_marks(open_to(faults[:MARKS_AT_MOST], say.caller), say), *loaned]
+    unshared = _unshared(conn, device.device_no, span)
+    beside = Beside(marks, _limits(conn, device.device_no), unshared)
     frame = Frame(99, "", say.lang, say.now, span)
     return {
         "device": device,
@@ -77,7 +78,8 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "moves": _named(moves(window, say.now), say, device.id),
         "picked": say.query.get("metric"),
         "drawings": device_charts(conn, device, seen.reported, span, beside, say),
-        "unshared": _unshared(conn, device.device_no, span),
+        "unshared": unshared,
+        "marks_cut": MARKS_AT_MOST if len(faults) > MARKS_AT_MOST else 0,
         "timeline": timeline(frame, open_to(found, say.caller), loaned),
         "has_loan_mark": any(span.low <= mark.at < span.high for mark in loaned),
     }

@@ -19,6 +19,7 @@ from api.windows import RANGES, span_around
 from fleet.faults import load_catalogue
 from fleet.metrics import MetricKind, load_metrics
 from fleet.models import load_models
+from fleet.privacy import Times, is_always_shared
 from fleet.words import Component
 from storage import reading
 from storage.connection import Connection
@@ -79,14 +80,22 @@ class Drawings:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is drawn beside the values: marks on the time axis, and findings that have a limit."""
+    """What is drawn beside the values: marks on the time axis, and findings that have a limit.
+
+    `unshared`: times in which the user kept back what safety does not need.
+    """
 
     marks: Sequence[Mark] = ()
     findings: Sequence[FindingOut] = ()
+    unshared: Times = ()
 
     def limit(self, metric: str) -> float | None:
         limits = (_limit_of(finding, metric) for finding in self.findings)
         return next((limit for limit in limits if limit is not None), None)
+
+    def frame(self, number: int, metric: str, span: Span, say: Say) -> Frame:
+        unshared = () if is_always_shared(metric) else self.unshared
+        return Frame(number, metric, say.lang, say.now, span, self.limit(metric), unshared)
 
 
 def device_charts(  # noqa: PLR0913, PLR0917 - what of which device, when, beside what, to whom
@@ -102,9 +111,8 @@ def device_charts(  # noqa: PLR0913, PLR0917 - what of which device, when, besid
     picked = say.query.get("metric")
     drawn = [picked] if picked in available else _main(available)
     charts = [
-        _draw(conn, device.device_no, frame, beside.marks)
+        _draw(conn, device.device_no, beside.frame(number, metric, span, say), beside.marks)
         for number, metric in enumerate(drawn)
-        for frame in [Frame(number, metric, say.lang, say.now, span, beside.limit(metric))]
     ]
     return Drawings(charts, [metric for metric in available if metric not in drawn])
 
@@ -158,7 +166,7 @@ def _mark(row: FaultRow, say: Say) -> Mark:
     fault = load_catalogue().look_up(row.system, row.code)
     state = text(f"fault.{row.state}", say.lang)
     words = f"{row.code} · {fault.meaning(say.lang)} · {state}"
-    return Mark(row.at, row.state, fault.severity.value, words)
+    return Mark(row.at, row.state, fault.severity.value, words, f"{row.system}/{row.code}")
 
 
 def ticket_charts(conn: Connection, whole: WholeTicket, say: Say) -> list[Chart]:

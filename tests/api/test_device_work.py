@@ -179,3 +179,36 @@ def test_findings_are_the_staffs_to_see(client, fleet):
     with finding(fleet, "held"):
         assert 'id="findings"' in page_of(client, CHAIR, role=Role.AUDITOR)
         assert 'id="findings"' not in page_of(client, CHAIR, role=Role.PRESCRIBER)
+
+
+def test_marks_that_are_left_out_are_said(client, fleet):
+    assert "felrapporterna i perioden är utmärkta" not in page_of(client, CHAIR)
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO fault_event SELECT device_no, 'e2', n, 0, 'vr2', '7100', 'raised', NULL,"
+            " %s - n * interval '1 minute', NULL, %s, 0, NULL FROM device,"
+            " generate_series(1, 301) n WHERE id = %s",
+            (fleet.now, fleet.now, CHAIR),
+        )
+        try:
+            page = page_of(client, CHAIR)
+        finally:
+            conn.execute("DELETE FROM fault_event WHERE epoch = 'e2'")
+    assert "De 300 senaste felrapporterna i perioden är utmärkta." in page
+
+
+def test_a_time_that_was_not_shared_is_shaded_and_said_in_the_key(client, fleet):
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO sharing_choice (loan_no, from_at, until_at) SELECT loan_no, %s, %s"
+            " FROM loan JOIN device USING (device_no) WHERE id = %s",
+            (fleet.now - timedelta(days=3), fleet.now - timedelta(days=2), CHAIR),
+        )
+        try:
+            page = client.get(f"/devices/{CHAIR}?range=7d&lang=sv").text
+        finally:
+            conn.execute("DELETE FROM sharing_choice")
+    assert page.count('<rect class="unshared"') == 3, "two currents, and the key"
+    assert "</svg> Användaren delade bara det som säkerheten behöver" in page
+    whole = client.get(f"/devices/{CHAIR}?range=7d&lang=sv").text
+    assert "</svg> Användaren delade bara" not in whole
