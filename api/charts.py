@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
@@ -44,13 +44,15 @@ MAX_NAMED: Final = 2
 TABLE_ROWS: Final = 12
 SHORTEST_BREAK: Final = timedelta(minutes=20)
 LOAN: Final = "loan"
+VERSION: Final = "version"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What stands on the time axis; `label` says it in words.
 
-    `kind` is raised, cleared or logged for a fault, and `loan` where a loan began or ended.
+    `kind` is raised, cleared or logged for a fault, `loan` where a loan began or ended, and
+    `version` where the device's software or hardware changed.
     `code` is a fault's system and code, by which a page finds what else it says of it.
     """
 
@@ -244,7 +246,7 @@ def _words(frame: Frame, points: Sequence[Point], marks: Sequence[Mark]) -> Mark
         metric=label,
         low=when(frame.span.low, frame.lang, frame.now),
         high=when(frame.span.high, frame.lang, frame.now),
-        faults=fault_count(sum(mark.kind != LOAN for mark in marks), frame.lang),
+        faults=fault_count(sum(mark.kind not in _FLAGS for mark in marks), frame.lang),
         **_extremes(frame, points),
     )
     if frame.shown_limit is not None:
@@ -368,14 +370,14 @@ def _marks(frame: Frame, marks: Sequence[Mark]) -> Iterable[Markup]:
     inside = sorted(
         (m for m in marks if frame.span.low <= m.at < frame.span.high), key=lambda m: m.at
     )
-    loans = [_loan(frame, mark) for mark in inside if mark.kind == LOAN]
+    flags = [_FLAGS[mark.kind](frame, mark) for mark in inside if mark.kind in _FLAGS]
     clusters: list[list[Mark]] = []
-    for mark in (mark for mark in inside if mark.kind != LOAN):
+    for mark in (mark for mark in inside if mark.kind not in _FLAGS):
         if clusters and frame.x(mark.at) - frame.x(clusters[-1][0].at) < MARK_WIDTH:
             clusters[-1].append(mark)
         else:
             clusters.append([mark])
-    return [*loans, *(_mark(frame, near) for near in clusters)]
+    return [*flags, *(_mark(frame, near) for near in clusters)]
 
 
 def _loan(frame: Frame, mark: Mark) -> Markup:
@@ -385,6 +387,18 @@ def _loan(frame: Frame, mark: Mark) -> Markup:
         '<g class="mark loan"><title>{}</title><path class="stem" d="M{:.1f} {}V{}"/>'
         '<path class="sign" d="M{:.1f} {}h11l-3 4 3 4h-11z"/></g>'
     ).format(_said(frame, mark), x, TOP - 10, BASE, x, TOP - 10)
+
+
+def _version(frame: Frame, mark: Mark) -> Markup:
+    """A peg on the upper edge, for it is a fact beside the values and no event of use."""
+    x = frame.x(mark.at)
+    return Markup(
+        '<g class="mark version"><title>{}</title><path class="stem" d="M{:.1f} {}V{}"/>'
+        '<path class="sign" d="M{:.1f} {}h8l-4 7z"/></g>'
+    ).format(_said(frame, mark), x, TOP - 8, BASE, x - 4, TOP - 10)
+
+
+_FLAGS: Final[Mapping[str, Callable[[Frame, Mark], Markup]]] = {LOAN: _loan, VERSION: _version}
 
 
 def _said(frame: Frame, mark: Mark) -> str:

@@ -13,7 +13,15 @@ from api.grounds import finding_out
 from api.lending import current, place_of, tag_of_loans
 from api.meanings import fault_out, ledger_out
 from api.open_findings import unticketed
-from api.plots import MARKS_AT_MOST, Beside, device_charts, fault_marks, loan_marks
+from api.plots import (
+    MARKS_AT_MOST,
+    Beside,
+    device_charts,
+    fault_marks,
+    loan_marks,
+    version_marks,
+    version_words,
+)
 from api.privacy import latest_split, open_settings, open_to
 from api.standing import Known, standing
 from api.telling import Say
@@ -25,7 +33,7 @@ from fleet.models import load_models
 from fleet.privacy import Times
 from storage import device_reading, lending, privacy, reading
 from storage.connection import Connection
-from storage.device_reading import BootRow
+from storage.device_reading import BootRow, VersionRow
 from storage.lending import Loan, Placement
 from storage.reading import DeviceRow, EpisodeRow, FindingFilter, Span
 
@@ -38,6 +46,7 @@ FINDING_ROWS: Final = 20
 EPISODE_ROWS: Final = 300
 TROUBLE_ROWS: Final = 30
 BOOT_ROWS: Final = 50
+VERSION_ROWS: Final = 20
 LOOK_BACK: Final = timedelta(days=365 * 5)
 CONTACT_OVER: Final = timedelta(days=14)
 BOOTS_OVER: Final = timedelta(days=30)
@@ -51,6 +60,7 @@ class View:
     window: Window
     loans: Sequence[Loan]
     reported: Sequence[str]
+    versions: Sequence[VersionRow]
 
 
 def view(conn: Connection, device_id: str, say: Say) -> View:
@@ -58,7 +68,8 @@ def view(conn: Connection, device_id: str, say: Say) -> View:
     device = known_device(conn, device_id)
     reported = [row.metric for row in reading.latest_values(conn, device.device_no)]
     loans = lending.loans(conn, device_id)
-    return View(device, window_of(say.query, say.now), loans, reported)
+    versions = device_reading.versions(conn, device.device_no, VERSION_ROWS)
+    return View(device, window_of(say.query, say.now), loans, reported, versions)
 
 
 def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
@@ -68,7 +79,8 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     found = device_reading.episodes(conn, device.device_no, span, EPISODE_ROWS)
     faults = reading.faults(conn, device.device_no, span, MARKS_AT_MOST + 1)
     loaned = loan_marks(seen.loans, say)
-    marks = [*fault_marks(open_to(faults[:MARKS_AT_MOST], say.caller), say), *loaned]
+    changed = version_marks(seen.versions, say)
+    marks = [*fault_marks(open_to(faults[:MARKS_AT_MOST], say.caller), say), *loaned, *changed]
     unshared = _unshared(conn, device.device_no, span)
     beside = Beside(marks, _limits(conn, device.device_no), unshared)
     frame = Frame(99, "", say.lang, say.now, span)
@@ -82,6 +94,7 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "marks_cut": MARKS_AT_MOST if len(faults) > MARKS_AT_MOST else 0,
         "timeline": timeline(frame, open_to(found, say.caller), loaned),
         "has_loan_mark": any(span.low <= mark.at < span.high for mark in loaned),
+        "has_version_mark": any(span.low <= mark.at < span.high for mark in changed),
     }
 
 
@@ -136,6 +149,9 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "loan": current(list(seen.loans)),
         "tag": tag_of_loans(list(seen.loans)),
         **_settings(conn, device, say),
+        "versions": seen.versions,
+        "version_rows": VERSION_ROWS,
+        "version_words": version_words,
         **_quality(conn, device, placements, say),
         **_records(conn, seen, say),
     }

@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from api import series
-from api.charts import LOAN, POINT_BUDGET, Chart, Frame, Mark, chart
+from api.charts import LOAN, POINT_BUDGET, VERSION, Chart, Frame, Mark, chart
 from api.devices import found_series
 from api.privacy import is_hidden, is_private, latest_split
 from api.schemas import FindingOut, FindingPointOut, WholeFindingOut
@@ -23,6 +23,7 @@ from fleet.privacy import Times, is_always_shared
 from fleet.words import Component
 from storage import reading
 from storage.connection import Connection
+from storage.device_reading import VersionRow
 from storage.lending import Loan
 from storage.reading import (
     DeviceRow,
@@ -42,6 +43,7 @@ __all__ = [
     "loan_marks",
     "span_around",
     "ticket_charts",
+    "version_marks",
 ]
 
 CHARTS_AT_MOST: Final = 4
@@ -160,6 +162,32 @@ def loan_marks(loans: Iterable[Loan], say: Say) -> list[Mark]:
         if loan.ended_at is not None:
             found.append(Mark(loan.ended_at, LOAN, "info", text("chart.loan.ends", say.lang)))
     return found
+
+
+def version_marks(versions: Iterable[VersionRow], say: Say) -> list[Mark]:
+    """Where the software or hardware changed, as far as it is known when."""
+    return [
+        Mark(row.at, VERSION, "info", version_words(row, say))
+        for row in versions
+        if row.at is not None and not row.is_first
+    ]
+
+
+def version_words(row: VersionRow, say: Say) -> str:
+    """`programversion 2.3 → 2.4`, and the hardware where that changed too."""
+    pairs = (("device.firmware", row.before_fw, row.fw), ("quality.hw", row.before_hw, row.hw))
+    changed = [
+        f"{_low(say.t(key))} {now or '?'}" if row.is_first
+        else f"{_low(say.t(key))} {before or '?'} → {now or '?'}"
+        for key, before, now in pairs
+        if before != now
+    ]  # fmt: skip
+    words = ", ".join(changed)
+    return say.t("version.first", versions=words) if row.is_first else words
+
+
+def _low(words: str) -> str:
+    return words[:1].lower() + words[1:]
 
 
 def _mark(row: FaultRow, say: Say) -> Mark:

@@ -50,6 +50,25 @@ class BootRow:
 
 
 @dataclass(frozen=True, slots=True)
+class VersionRow:
+    """From `at` on a device had these versions, as it said at a start.
+
+    Attributes:
+        is_first: nothing older is known, or the caller's to see.
+        at: None where nobody knows when it said so; it was known at `known_at`.
+    """
+
+    boot: int
+    fw: str | None
+    hw: str | None
+    before_fw: str | None
+    before_hw: str | None
+    is_first: bool
+    at: datetime | None
+    known_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class SettingRow:
     """A setting as the device reported it last. A time is None where nobody knows it."""
 
@@ -110,6 +129,13 @@ def boots(conn: Connection, device_no: int, since: datetime, limit: int) -> list
     values = {"device_no": device_no, "since": since, "limit": limit}
     with conn.cursor(row_factory=class_row(BootRow)) as cursor:
         return cursor.execute(_SQL["boots"], values).fetchall()
+
+
+def versions(conn: Connection, device_no: int, limit: int) -> list[VersionRow]:
+    """How the device's software and hardware versions changed, the newest first."""
+    values = {"device_no": device_no, "limit": limit}
+    with conn.cursor(row_factory=class_row(VersionRow)) as cursor:
+        return cursor.execute(_SQL["versions"], values).fetchall()
 
 
 def episodes(

@@ -12,6 +12,11 @@ SELECT hour FROM seen_contact(%(device_no)s::int, %(low)s::timestamptz, %(high)s
 SELECT boot, skew_ms, born_at
 FROM seen_boots(%(device_no)s::int, %(since)s::timestamptz, %(limit)s::int);
 
+-- name: versions
+-- How one device's software and hardware versions changed, the newest first.
+SELECT boot, fw, hw, before_fw, before_hw, is_first, at, known_at
+FROM seen_versions(%(device_no)s::int, %(limit)s::int);
+
 -- name: device_episodes
 -- The episodes of one device that reach into a range, the newest first, after a given one.
 SELECT episode_no, system, code, started_at, last_at, ended_at, raised_n, cleared_n, logged_n,

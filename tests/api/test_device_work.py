@@ -212,3 +212,45 @@ def test_a_time_that_was_not_shared_is_shaded_and_said_in_the_key(client, fleet)
     assert "</svg> Användaren delade bara det som säkerheten behöver" in page
     whole = client.get(f"/devices/{CHAIR}?range=7d&lang=sv").text
     assert "</svg> Användaren delade bara" not in whole
+
+
+@contextmanager
+def starts(fleet, *told):
+    """Starts of the chair: (days ago or None, firmware, hardware), the oldest first."""
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        for boot, (ago, fw, hw) in enumerate(told, 1):
+            at = None if ago is None else fleet.now - timedelta(days=ago)
+            conn.execute(
+                "INSERT INTO device_boot (device_no, boot, born_at, fw, hw, told_at)"
+                " SELECT device_no, %s, %s, %s, %s, %s FROM device WHERE id = %s",
+                (boot, fleet.now - timedelta(hours=1), fw, hw, at, CHAIR),
+            )
+        try:
+            yield
+        finally:
+            conn.execute("DELETE FROM device_boot")
+
+
+def test_versions_stand_with_when_they_changed(client, fleet):
+    told = (60, "2.3", "A"), (50, "2.3", "A"), (3, "2.4", "A"), (None, "2.4.1", "B")
+    with starts(fleet, *told):
+        swedish, english = (part(page_of(client, CHAIR, lang), "quality") for lang in ("sv", "en"))
+        drawn = client.get(f"/devices/{CHAIR}?range=7d&lang=sv").text
+        found = client.get(f"/api/v1/devices/{CHAIR}").json()["versions"]
+    lines = [re.sub(r"<.*?>", "", line) for line in re.findall(r"<li>(.*?)</li>", swedish)]
+    assert [line.partition(" · ")[2] for line in lines] == [
+        "programversion 2.4 → 2.4.1, hårdvaruversion A → B",
+        "programversion 2.3 → 2.4",
+        "programversion 2.3, hårdvaruversion A (det första som är känt)",
+    ]
+    assert lines[0].startswith("okänt när, känt ")
+    assert "firmware 2.3 → 2.4</li>" in english
+    assert drawn.count('class="mark version"') == 5, "in four charts and in their key"
+    assert [(one["boot"], one["fw"], one["since"] is None) for one in found] == [
+        (4, "2.4.1", True), (3, "2.4", False), (1, "2.3", False)
+    ]  # fmt: skip
+
+
+def test_a_version_that_never_changed_has_no_list(client, fleet):
+    with starts(fleet, (3, "2.4", "A"), (2, "2.4", "A")):
+        assert "Versioner över tid" not in page_of(client, CHAIR)
