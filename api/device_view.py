@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from api.access.policy import shipped_policy
 from api.asking import known_device
 from api.charts import Frame
 from api.grounds import finding_out
@@ -148,12 +149,24 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "loans": list(seen.loans),
         "loan": current(list(seen.loans)),
         "tag": tag_of_loans(list(seen.loans)),
+        **_registered(conn, device, say),
         **_settings(conn, device, say),
         "versions": seen.versions,
         "version_rows": VERSION_ROWS,
         "version_words": version_words,
         **_quality(conn, device, placements, say),
         **_records(conn, seen, say),
+    }
+
+
+def _registered(conn: Connection, device: DeviceRow, say: Say) -> dict[str, Any]:
+    """What people registered about it, for staff; and a hold, for those who may list holds."""
+    caller = say.caller
+    is_staff = caller is not None and caller.is_staff
+    may_hold = caller is not None and shipped_policy()["list_holds"].allows(caller.role)
+    return {
+        "facts": device_reading.facts(conn, device.device_no) if is_staff else None,
+        "hold": privacy.hold_of(conn, device.device_no) if may_hold else None,
     }
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from psycopg.rows import class_row
@@ -38,6 +38,16 @@ class OpenFindingRow(FindingRow):
     """A finding that holds and has no open ticket; `ended_no` is the last one that it had."""
 
     ended_no: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FactsRow:
+    """What groups a device with others, as a register told it; None where nobody did."""
+
+    area: str | None
+    network: str | None
+    batch: str | None
+    in_service_on: date | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +126,12 @@ def marked(conn: Connection, mark: str, limit: int) -> Marked:
     rows = conn.execute(_SQL["find_marked"], values).fetchall()
     found = devices_by_no(conn, [number for number, _ in rows])
     return Marked(found, is_exact=any(is_exact for _, is_exact in rows))
+
+
+def facts(conn: Connection, device_no: int) -> FactsRow | None:
+    """What groups the device with others; None outside the caller's reach."""
+    with conn.cursor(row_factory=class_row(FactsRow)) as cursor:
+        return cursor.execute(_SQL["facts"], {"device_no": device_no}).fetchone()
 
 
 def contact_hours(conn: Connection, device_no: int, span: Span) -> list[datetime]:

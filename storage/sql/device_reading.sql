@@ -3,6 +3,10 @@
 SELECT device_no, is_exact
 FROM find_marked(%(wanted)s::text, %(pattern)s::text, %(limit)s::int);
 
+-- name: facts
+-- What groups one device with others, and since when it is in use.
+SELECT area, network, batch, in_service_on FROM device WHERE device_no = %(device_no)s::int;
+
 -- name: contact_hours
 -- The hours of a range in which one device reported anything.
 SELECT hour FROM seen_contact(%(device_no)s::int, %(low)s::timestamptz, %(high)s::timestamptz);

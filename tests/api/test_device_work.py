@@ -254,3 +254,51 @@ def test_versions_stand_with_when_they_changed(client, fleet):
 def test_a_version_that_never_changed_has_no_list(client, fleet):
     with starts(fleet, (3, "2.4", "A"), (2, "2.4", "A")):
         assert "Versioner över tid" not in page_of(client, CHAIR)
+
+
+# What people registered
+
+
+def test_area_network_batch_and_age_stand_where_they_are_known(client, fleet):
+    assert "Tillverkningsparti" not in page_of(client, CHAIR)
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(
+            "UPDATE device SET area = 'Norr', batch = '2207', in_service_on = '2019-03-01'"
+            " WHERE id = %s",
+            [CHAIR],
+        )
+        try:
+            swedish, english = page_of(client, CHAIR), page_of(client, CHAIR, "en")
+            care = page_of(client, CHAIR, role=Role.PRESCRIBER)
+        finally:
+            conn.execute(
+                "UPDATE device SET area = NULL, batch = NULL, in_service_on = NULL WHERE id = %s",
+                [CHAIR],
+            )
+    for name, value in (
+        ("Område", "Norr"), ("Tillverkningsparti", "2207"), ("I bruk sedan", "1 mars 2019")
+    ):  # fmt: skip
+        assert f"<dt>{name}</dt><dd>{value}</dd>" in swedish
+    assert "<dt>Nätverk</dt>" not in swedish
+    assert "<dt>In service since</dt>" in english
+    assert "<dt>Område</dt>" not in care
+
+
+def test_a_hold_is_told_to_those_who_may_list_holds(client, fleet):
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(
+            "INSERT INTO incident_hold (tenant_no, device_no, why, who, from_at)"
+            " SELECT 1, device_no, 'tillbud <b>', 'Anna Ek', now() FROM device WHERE id = %s",
+            [CHAIR],
+        )
+        try:
+            told = {role: page_of(client, CHAIR, role=role) for role in (
+                Role.ADMINISTRATOR, Role.AUDITOR, Role.TECHNICIAN, Role.CENTRE_MANAGER,
+                Role.PRESCRIBER)}  # fmt: skip
+            elsewhere = page_of(client, SILENT)
+        finally:
+            conn.execute("UPDATE incident_hold SET released_at = now(), released_by = 'Anna Ek'")
+    seen = {role for role, page in told.items() if "tillbud" in page}
+    assert seen == {Role.ADMINISTRATOR, Role.AUDITOR}
+    assert "av Anna Ek: <q>tillbud &lt;b&gt;</q>" in told[Role.AUDITOR]
+    assert "tillbud" not in elsewhere + page_of(client, CHAIR)

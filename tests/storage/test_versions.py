@@ -129,10 +129,8 @@ def test_who_has_a_loan_sees_what_was_told_in_it(intake, api, database):
     intake.store(BIRTHS)
     for scope in (Scope("r1", Reach.PERSON, "p-new"), Scope("r1", Reach.CARE_UNIT, "unit-2", "x")):
         assert seen(api, scope) == [(3, None, "2.3", 3)]
-    for scope in (
-        Scope("r1", Reach.PERSON, "p-old"), Scope("r2", Reach.TENANT), Scope("r1", Reach.CENTRE, "x")
-    ):  # fmt: skip
-        assert seen(api, scope) == []
+    others = ("r1", Reach.PERSON, "p-old"), ("r2", Reach.TENANT), ("r1", Reach.CENTRE, "x")
+    assert [seen(api, Scope(*other)) for other in others] == [[], [], []]
 
 
 def test_the_api_reads_starts_through_the_function_only(api):
