@@ -132,14 +132,18 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     episodes = _episodes(conn, device.device_no, say)
     stretches = troubles(open_to(episodes, say.caller), say.now)
     placements = lending.placements(conn, device.id)
-    tickets = reading.open_tickets_of(conn, device.device_no, TICKET_ROWS)
-    known = Known(device, tickets, stretches, placements)
+    tickets = [
+        *reading.open_tickets_of(conn, device.device_no, TICKET_ROWS),
+        *device_reading.incidents_of(conn, device.device_no, TICKET_ROWS),
+    ]
+    found = _unticketed(conn, device.device_no, episodes, say)
+    known = Known(device, tickets, stretches, placements, found["unticketed"])
     return {
         "standing": standing(known, say),
         "latest": latest,
         "private_n": private_n,
         "tickets": tickets,
-        **_unticketed(conn, device.device_no, episodes, say),
+        **found,
         **_ended(conn, device.device_no),
         "troubles": [(one, told(one, say)) for one in stretches[:TROUBLE_ROWS]],
         "trouble_rows": TROUBLE_ROWS,

@@ -15,7 +15,16 @@ from psycopg.rows import class_row
 from fleet.wire.settings import Setting
 from storage.connection import Connection
 from storage.queries import load_queries
-from storage.reading import DeviceRow, EpisodeRow, FindingRow, GapRow, Span, devices_by_no
+from storage.reading import (
+    DeviceRow,
+    EpisodeRow,
+    FindingRow,
+    GapRow,
+    Span,
+    TicketRow,
+    devices_by_no,
+    tickets,
+)
 
 _SQL: Final = load_queries("device_reading.sql")
 _FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
@@ -178,6 +187,13 @@ def fleet_episodes(
     values: dict[str, Any] = {"after_at": at, "after_no": number, "limit": limit}
     with conn.cursor(row_factory=class_row(FleetEpisodeRow)) as cursor:
         return cursor.execute(_SQL[name], {**values, "system": system, "code": code}).fetchall()
+
+
+def incidents_of(conn: Connection, device_no: int, limit: int) -> list[TicketRow]:
+    """Open tickets about a group that speak for the device as it is now, the newest first."""
+    values = {"device_no": device_no, "limit": limit}
+    rows = conn.execute(_SQL["pick_incidents_of"], values).fetchall()
+    return tickets(conn, [int(number) for (number,) in rows])
 
 
 def unticketed_findings(conn: Connection, device_no: int, limit: int) -> list[OpenFindingRow]:

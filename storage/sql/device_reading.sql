@@ -62,6 +62,15 @@ WHERE e.system = %(system)s::text AND e.code = %(code)s::text
 ORDER BY e.started_at DESC, e.episode_no DESC
 LIMIT %(limit)s::int;
 
+-- name: pick_incidents_of
+-- Open tickets about a group that speak for one device now, the newest first.
+SELECT DISTINCT k.ticket_no FROM finding f
+JOIN ticket_finding l USING (finding_no) JOIN ticket k USING (ticket_no)
+WHERE f.device_no = %(device_no)s::int AND f.ended_at IS NULL AND k.device_no IS NULL
+    AND k.state NOT IN ('verified', 'closed', 'void')
+ORDER BY k.ticket_no DESC
+LIMIT %(limit)s::int;
+
 -- name: unticketed_findings
 -- What holds of one device and no open ticket is about, the worst first, with the last ticket that
 -- was. A storm's ticket speaks for its devices. What belongs to care is not here.

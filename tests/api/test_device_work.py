@@ -73,6 +73,24 @@ def ended_tickets(conn, count):
         )
 
 
+def test_a_ticket_about_many_stands_with_each_of_them_that_is_still_broken(client, fleet):
+    number = fleet.tickets["incident"]
+    with psycopg.connect(fleet.url) as conn:
+        rows = conn.execute(
+            "SELECT DISTINCT ON (f.ended_at IS NULL) d.id, f.ended_at IS NULL FROM device d"
+            " JOIN finding f USING (device_no) JOIN ticket_finding USING (finding_no)"
+            " WHERE ticket_no = %s AND d.id > 'fk-50045' ORDER BY f.ended_at IS NULL, d.id",
+            [number],
+        ).fetchall()
+    assert len(rows) == 2
+    for device, is_broken in rows:
+        page = page_of(client, device)
+        opened = page.partition("<h2>Öppna ärenden</h2>")[2].partition("</section>")[0]
+        assert (f"/tickets/{number}?" in opened) is is_broken
+        assert ("gäller 24 hjälpmedel" in opened) is is_broken
+        assert 'id="findings"' not in page
+
+
 @pytest.mark.parametrize(
     ("role", "may"),
     [
@@ -167,6 +185,15 @@ def test_a_finding_whose_ticket_has_ended_names_it(client, fleet):
         told = part(page_of(client, SILENT), "findings")
     assert "Ärendet om det är avslutat, men det kvarstår." in told
     assert 'href="/tickets/4?lang=sv"' in told
+
+
+@pytest.mark.parametrize(("need", "is_said"), [("held", True), ("quiet", False)])
+def test_the_sentence_on_top_does_not_deny_a_finding(client, fleet, need, is_said):
+    with finding(fleet, need, device=SILENT):
+        page = page_of(client, SILENT)
+    sentence = re.search(r'id="standing"><strong>(.*?)</strong>', page)[1]
+    assert ("Inget ärende är öppet." in sentence) is is_said
+    assert ("Inga kända fel" in sentence) is not is_said
 
 
 @pytest.mark.parametrize(("need", "tickets"), [("ticket", [1]), ("care", [])])
