@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from itertools import groupby, pairwise
 from statistics import median
@@ -11,6 +11,7 @@ from typing import Final
 
 from markupsafe import Markup
 
+from api.readouts import Readout, readout
 from api.scales import TimeTick, ValueScale, time_ticks, value_scale
 from api.series import Point, Series
 from api.texts import text
@@ -23,6 +24,7 @@ from api.typography import (
     with_unit,
 )
 from fleet.metrics import load_metrics
+from fleet.privacy import Times
 from fleet.ticket_text import local
 from fleet.words import Lang
 from storage.reading import Span
@@ -37,23 +39,28 @@ MARK_Y: Final = 198
 POINT_BUDGET: Final = 640
 MARK_WIDTH: Final = 12
 LABEL_WIDTH: Final = 44
-MAX_NAMED: Final = 4
+MAX_NAMED: Final = 2
+"""Faults that one sign tells of: the first ones, and the worst."""
 TABLE_ROWS: Final = 12
 SHORTEST_BREAK: Final = timedelta(minutes=20)
 LOAN: Final = "loan"
+VERSION: Final = "version"
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
     """What stands on the time axis; `label` says it in words.
 
-    `kind` is raised, cleared or logged for a fault, and `loan` where a loan began or ended.
+    `kind` is raised, cleared or logged for a fault, `loan` where a loan began or ended, and
+    `version` where the device's software or hardware changed.
+    `code` is a fault's system and code, by which a page finds what else it says of it.
     """
 
     at: datetime
     kind: str
     severity: str
     label: str
+    code: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,11 +84,17 @@ class Chart:
     rows: list[Row]
     is_hourly: bool
     has_limit: bool = False
+    readout: Readout | None = None
+    has_unshared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """What every part of one drawing needs to know. `limit` is in the metric's stored unit."""
+    """What every part of one drawing needs to know.
+
+    `limit` is in the metric's stored unit; `unshared` are times from which values may be missing
+    because the user kept them back.
+    """
 
     number: int
     metric: str
@@ -89,6 +102,7 @@ class Frame:
     now: datetime
     span: Span
     limit: float | None = None
+    unshared: Times = ()
 
     @property
     def shown_limit(self) -> float | None:
@@ -106,20 +120,38 @@ class Frame:
 def chart(frame: Frame, series: Series, marks: Sequence[Mark]) -> Chart:
     """Draw `series` in the units that people see."""
     label = metric_label(frame.metric, frame.lang)
-    points = [_shown(point, frame.metric) for point in series.points]
-    drawing, summary, rows = None, text("chart.none", frame.lang, metric=label.lower()), []
-    if points:
-        drawing = _svg(frame, points, series.step, marks)
-        summary = text(
-            "chart.summary",
-            frame.lang,
-            at=when(points[-1].at, frame.lang, frame.now),
-            **_extremes(frame, points),
-        )
-        rows = _table(frame, points)
-    unit = metric_unit(frame.metric)
     is_hourly, has_limit = series.step is not None, frame.limit is not None
-    return Chart(frame.metric, label, unit, drawing, summary, rows, is_hourly, has_limit)
+    nothing = Chart(
+        frame.metric,
+        label,
+        metric_unit(frame.metric),
+        None,
+        text("chart.none", frame.lang, metric=label.lower()),
+        [],
+        is_hourly,
+        has_limit,
+    )
+    points = [_shown(point, frame.metric) for point in series.points]
+    return _drawn(nothing, frame, points, series.step, marks) if points else nothing
+
+
+def _drawn(
+    nothing: Chart,
+    frame: Frame,
+    points: Sequence[Point],
+    step: timedelta | None,
+    marks: Sequence[Mark],
+) -> Chart:
+    at = when(points[-1].at, frame.lang, frame.now)
+    scale = _scale(frame, points)
+    return replace(
+        nothing,
+        svg=_svg(frame, scale, points, step, marks),
+        summary=text("chart.summary", frame.lang, at=at, **_extremes(frame, points)),
+        rows=_table(frame, points),
+        readout=readout(frame.metric, points, scale, is_of_stretches=step is not None),
+        has_unshared=any(True for _ in _shaded(frame)),
+    )
 
 
 def _shown(point: Point, metric: str) -> Point:
@@ -146,15 +178,23 @@ def _row(frame: Frame, points: list[Point]) -> Row:
     return Row(when(points[0].at, frame.lang, frame.now), words["min"], words["max"])
 
 
-def _svg(
-    frame: Frame, points: Sequence[Point], step: timedelta | None, marks: Sequence[Mark]
-) -> Markup:
+def _scale(frame: Frame, points: Sequence[Point]) -> ValueScale:
     known = load_metrics().get(frame.metric)
     smallest = 10.0 ** -(known.decimals if known else 2)
-    scale = value_scale(*_reach(frame, points), smallest)
+    return value_scale(*_reach(frame, points), smallest)
+
+
+def _svg(
+    frame: Frame,
+    scale: ValueScale,
+    points: Sequence[Point],
+    step: timedelta | None,
+    marks: Sequence[Mark],
+) -> Markup:
     pieces = _unbroken(points, step)
     parts = [
         _words(frame, points, marks),
+        *_shades(frame),
         *_value_axis(frame, scale),
         *_time_axis(frame),
         *(_band(frame, scale, piece) for piece in pieces if step),
@@ -166,6 +206,24 @@ def _svg(
         '<svg class="chart" viewBox="0 0 {} {}" role="img" aria-labelledby="c{}t c{}d">'
     ).format(WIDTH, HEIGHT, frame.number, frame.number)
     return head + Markup("").join(parts) + Markup("</svg>")
+
+
+def _shaded(frame: Frame) -> Iterable[tuple[datetime, datetime]]:
+    """What of the times not shared lies within the drawing."""
+    span = frame.span
+    for from_at, until_at in frame.unshared:
+        low, high = max(from_at, span.low), min(until_at or span.high, span.high)
+        if low < high:
+            yield low, high
+
+
+def _shades(frame: Frame) -> Iterable[Markup]:
+    for low, high in _shaded(frame):
+        left, right = frame.x(low), frame.x(high)
+        yield Markup(
+            '<rect class="unshared" x="{:.1f}" y="{}" width="{:.1f}" height="{}"><title>{}</title>'
+            "</rect>"
+        ).format(left, TOP, right - left, BASE - TOP, text("chart.key.unshared", frame.lang))
 
 
 def _reach(frame: Frame, points: Sequence[Point]) -> tuple[float, float]:
@@ -188,7 +246,7 @@ def _words(frame: Frame, points: Sequence[Point], marks: Sequence[Mark]) -> Mark
         metric=label,
         low=when(frame.span.low, frame.lang, frame.now),
         high=when(frame.span.high, frame.lang, frame.now),
-        faults=fault_count(sum(mark.kind != LOAN for mark in marks), frame.lang),
+        faults=fault_count(sum(mark.kind not in _FLAGS for mark in marks), frame.lang),
         **_extremes(frame, points),
     )
     if frame.shown_limit is not None:
@@ -282,7 +340,7 @@ def _usual_distance(points: Sequence[Point]) -> timedelta:
 def _band(frame: Frame, scale: ValueScale, piece: Sequence[Point]) -> Markup:
     upper = [(frame.x(point.at), _y(scale, point.high)) for point in piece]
     lower = [(frame.x(point.at), _y(scale, point.low)) for point in reversed(piece)]
-    outline = "L".join(f"{x:.1f} {y:.1f}" for x, y in [*upper, *lower])
+    outline = "L".join(f"{x:.1f} {y:.0f}" for x, y in [*upper, *lower])
     return Markup('<path class="band" d="M{}Z"/>').format(outline)
 
 
@@ -308,18 +366,18 @@ def _limit(frame: Frame, scale: ValueScale) -> Markup:
 
 
 def _marks(frame: Frame, marks: Sequence[Mark]) -> Iterable[Markup]:
-    """One sign for faults too near to tell apart; it names the first few."""
+    """One sign for faults too near to tell apart; it names a few of them."""
     inside = sorted(
         (m for m in marks if frame.span.low <= m.at < frame.span.high), key=lambda m: m.at
     )
-    loans = [_loan(frame, mark) for mark in inside if mark.kind == LOAN]
+    flags = [_FLAGS[mark.kind](frame, mark) for mark in inside if mark.kind in _FLAGS]
     clusters: list[list[Mark]] = []
-    for mark in (mark for mark in inside if mark.kind != LOAN):
+    for mark in (mark for mark in inside if mark.kind not in _FLAGS):
         if clusters and frame.x(mark.at) - frame.x(clusters[-1][0].at) < MARK_WIDTH:
             clusters[-1].append(mark)
         else:
             clusters.append([mark])
-    return [*loans, *(_mark(frame, near) for near in clusters)]
+    return [*flags, *(_mark(frame, near) for near in clusters)]
 
 
 def _loan(frame: Frame, mark: Mark) -> Markup:
@@ -329,6 +387,18 @@ def _loan(frame: Frame, mark: Mark) -> Markup:
         '<g class="mark loan"><title>{}</title><path class="stem" d="M{:.1f} {}V{}"/>'
         '<path class="sign" d="M{:.1f} {}h11l-3 4 3 4h-11z"/></g>'
     ).format(_said(frame, mark), x, TOP - 10, BASE, x, TOP - 10)
+
+
+def _version(frame: Frame, mark: Mark) -> Markup:
+    """A peg on the upper edge, for it is a fact beside the values and no event of use."""
+    x = frame.x(mark.at)
+    return Markup(
+        '<g class="mark version"><title>{}</title><path class="stem" d="M{:.1f} {}V{}"/>'
+        '<path class="sign" d="M{:.1f} {}h8l-4 7z"/></g>'
+    ).format(_said(frame, mark), x, TOP - 8, BASE, x - 4, TOP - 10)
+
+
+_FLAGS: Final[Mapping[str, Callable[[Frame, Mark], Markup]]] = {LOAN: _loan, VERSION: _version}
 
 
 def _said(frame: Frame, mark: Mark) -> str:
@@ -341,14 +411,21 @@ _RANKS: Final = ("info", "minor", "major", "critical")
 def _mark(frame: Frame, near: Sequence[Mark]) -> Markup:
     happened = [mark for mark in near if mark.kind != "cleared"]
     worst = max(happened or near, key=lambda mark: _RANKS.index(mark.severity))
-    lines = [_said(frame, mark) for mark in near[:MAX_NAMED]]
+    named = near[:MAX_NAMED] if worst in near[:MAX_NAMED] else [*near[: MAX_NAMED - 1], worst]
+    lines = [_said(frame, mark) for mark in named]
     if len(near) > MAX_NAMED:
         lines.append(text("chart.more", frame.lang, n=number(len(near) - MAX_NAMED, frame.lang)))
     x = frame.x(worst.at)
     kind = worst.severity if happened else "cleared"
-    return Markup('<g class="mark {}"><title>{}</title>{}{}</g>').format(
-        kind, "\n".join(lines), _stem(x) if happened else Markup(""), _sign(x, kind)
-    )
+    return Markup('<g class="mark {}"{}><title>{}</title>{}{}</g>').format(
+        kind, found_by(worst.code, worst.at), "\n".join(lines),
+        _stem(x) if happened else Markup(""), _sign(x, kind)
+    )  # fmt: skip
+
+
+def found_by(code: str, at: datetime) -> Markup:
+    """How a script finds the fault behind a mark: its system and code, and when it was."""
+    return Markup(' data-code="{}" data-at="{}"').format(code, round(at.timestamp()))
 
 
 def _stem(x: float) -> Markup:

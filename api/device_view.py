@@ -7,16 +7,26 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any, Final
 
+from api.access.policy import shipped_policy
 from api.asking import known_device
 from api.charts import Frame
 from api.grounds import finding_out
 from api.lending import current, place_of, tag_of_loans
 from api.meanings import fault_out, ledger_out
-from api.plots import MARKS_AT_MOST, Beside, device_charts, fault_marks, loan_marks
+from api.open_findings import unticketed
+from api.plots import (
+    MARKS_AT_MOST,
+    Beside,
+    device_charts,
+    fault_marks,
+    loan_marks,
+    version_marks,
+    version_words,
+)
 from api.privacy import latest_split, open_settings, open_to
 from api.standing import Known, standing
 from api.telling import Say
-from api.timelines import Trouble, timeline, told, troubles
+from api.timelines import timeline, told, troubles
 from api.windows import Moves, Window, moves, window_of
 from fleet.contact import Contact, contact
 from fleet.device_settings import load_device_settings
@@ -24,18 +34,20 @@ from fleet.models import load_models
 from fleet.privacy import Times
 from storage import device_reading, lending, privacy, reading
 from storage.connection import Connection
-from storage.device_reading import BootRow
+from storage.device_reading import BootRow, VersionRow
 from storage.lending import Loan, Placement
-from storage.reading import DeviceRow, FindingFilter, Span
+from storage.reading import DeviceRow, EpisodeRow, FindingFilter, Span
 
 SETTING_CHANGE_ROWS: Final = 20
 FAULT_ROWS: Final = 50
 GAP_ROWS: Final = 20
 TICKET_ROWS: Final = 20
+ENDED_ROWS: Final = 10
 FINDING_ROWS: Final = 20
 EPISODE_ROWS: Final = 300
 TROUBLE_ROWS: Final = 30
 BOOT_ROWS: Final = 50
+VERSION_ROWS: Final = 20
 LOOK_BACK: Final = timedelta(days=365 * 5)
 CONTACT_OVER: Final = timedelta(days=14)
 BOOTS_OVER: Final = timedelta(days=30)
@@ -49,6 +61,7 @@ class View:
     window: Window
     loans: Sequence[Loan]
     reported: Sequence[str]
+    versions: Sequence[VersionRow]
 
 
 def view(conn: Connection, device_id: str, say: Say) -> View:
@@ -56,7 +69,8 @@ def view(conn: Connection, device_id: str, say: Say) -> View:
     device = known_device(conn, device_id)
     reported = [row.metric for row in reading.latest_values(conn, device.device_no)]
     loans = lending.loans(conn, device_id)
-    return View(device, window_of(say.query, say.now), loans, reported)
+    versions = device_reading.versions(conn, device.device_no, VERSION_ROWS)
+    return View(device, window_of(say.query, say.now), loans, reported, versions)
 
 
 def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
@@ -64,10 +78,12 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     window, device = seen.window, seen.device
     span = window.span
     found = device_reading.episodes(conn, device.device_no, span, EPISODE_ROWS)
-    faults = reading.faults(conn, device.device_no, span, MARKS_AT_MOST)
+    faults = reading.faults(conn, device.device_no, span, MARKS_AT_MOST + 1)
     loaned = loan_marks(seen.loans, say)
-    marks = [*fault_marks(open_to(faults, say.caller), say), *loaned]
-    beside = Beside(marks, _limits(conn, device.device_no))
+    changed = version_marks(seen.versions, say)
+    marks = [*fault_marks(open_to(faults[:MARKS_AT_MOST], say.caller), say), *loaned, *changed]
+    unshared = _unshared(conn, device.device_no, span)
+    beside = Beside(marks, _limits(conn, device.device_no), unshared)
     frame = Frame(99, "", say.lang, say.now, span)
     return {
         "device": device,
@@ -75,9 +91,11 @@ def charts(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "moves": _named(moves(window, say.now), say, device.id),
         "picked": say.query.get("metric"),
         "drawings": device_charts(conn, device, seen.reported, span, beside, say),
-        "unshared": _unshared(conn, device.device_no, span),
+        "unshared": unshared,
+        "marks_cut": MARKS_AT_MOST if len(faults) > MARKS_AT_MOST else 0,
         "timeline": timeline(frame, open_to(found, say.caller), loaned),
         "has_loan_mark": any(span.low <= mark.at < span.high for mark in loaned),
+        "has_version_mark": any(span.low <= mark.at < span.high for mark in changed),
     }
 
 
@@ -111,15 +129,22 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
     """Everything beside the charts."""
     device = seen.device
     latest, private_n = latest_split(reading.latest_values(conn, device.device_no), say.caller)
-    stretches = _troubles(conn, device.device_no, say)
+    episodes = _episodes(conn, device.device_no, say)
+    stretches = troubles(open_to(episodes, say.caller), say.now)
     placements = lending.placements(conn, device.id)
-    tickets = reading.open_tickets_of(conn, device.device_no, TICKET_ROWS)
-    known = Known(device, tickets, stretches, placements)
+    tickets = [
+        *reading.open_tickets_of(conn, device.device_no, TICKET_ROWS),
+        *device_reading.incidents_of(conn, device.device_no, TICKET_ROWS),
+    ]
+    found = _unticketed(conn, device.device_no, episodes, say)
+    known = Known(device, tickets, stretches, placements, found["unticketed"])
     return {
         "standing": standing(known, say),
         "latest": latest,
         "private_n": private_n,
         "tickets": tickets,
+        **found,
+        **_ended(conn, device.device_no),
         "troubles": [(one, told(one, say)) for one in stretches[:TROUBLE_ROWS]],
         "trouble_rows": TROUBLE_ROWS,
         "trouble_n": len(stretches),
@@ -128,16 +153,46 @@ def whole(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
         "loans": list(seen.loans),
         "loan": current(list(seen.loans)),
         "tag": tag_of_loans(list(seen.loans)),
+        **_registered(conn, device, say),
         **_settings(conn, device, say),
+        "versions": seen.versions,
+        "version_rows": VERSION_ROWS,
+        "version_words": version_words,
         **_quality(conn, device, placements, say),
         **_records(conn, seen, say),
     }
 
 
-def _troubles(conn: Connection, device_no: int, say: Say) -> list[Trouble]:
+def _registered(conn: Connection, device: DeviceRow, say: Say) -> dict[str, Any]:
+    """What people registered about it, for staff; and a hold, for those who may list holds."""
+    caller = say.caller
+    is_staff = caller is not None and caller.is_staff
+    may_hold = caller is not None and shipped_policy()["list_holds"].allows(caller.role)
+    return {
+        "facts": device_reading.facts(conn, device.device_no) if is_staff else None,
+        "hold": privacy.hold_of(conn, device.device_no) if may_hold else None,
+    }
+
+
+def _episodes(conn: Connection, device_no: int, say: Say) -> list[EpisodeRow]:
     span = Span(say.now - LOOK_BACK, say.now + timedelta(days=2))
-    rows = device_reading.episodes(conn, device_no, span, EPISODE_ROWS)
-    return troubles(open_to(rows, say.caller), say.now)
+    return device_reading.episodes(conn, device_no, span, EPISODE_ROWS)
+
+
+def _unticketed(
+    conn: Connection, device_no: int, episodes: Sequence[EpisodeRow], say: Say
+) -> dict[str, Any]:
+    """What holds and has no ticket: for those who may list findings."""
+    if say.caller is None or not say.caller.is_staff:
+        return {"unticketed": [], "finding_rows": FINDING_ROWS}
+    rows = device_reading.unticketed_findings(conn, device_no, FINDING_ROWS)
+    return {"unticketed": unticketed(rows, episodes, say), "finding_rows": FINDING_ROWS}
+
+
+def _ended(conn: Connection, device_no: int) -> dict[str, Any]:
+    """What was done about the device before, the newest first."""
+    rows = reading.ended_tickets_of(conn, device_no, ENDED_ROWS + 1)
+    return {"ended": rows[:ENDED_ROWS], "has_more_ended": len(rows) > ENDED_ROWS}
 
 
 def _settings(conn: Connection, device: DeviceRow, say: Say) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
 
@@ -31,6 +31,7 @@ from api.schemas import (
     PointOut,
     SamplesOut,
     SettingOut,
+    VersionOut,
     WholeDeviceOut,
 )
 from fleet.device_settings import load_device_settings
@@ -39,6 +40,8 @@ from storage import device_reading, privacy, reading
 from storage.connection import Connection
 from storage.device_reading import SettingRow
 from storage.reading import FaultKey, FaultRow, SeriesKey, Span
+
+VERSION_ROWS: Final = 50
 
 router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=READING)
 
@@ -65,7 +68,7 @@ def searchable(text: str | None) -> str | None:
 
 @router.get("/{device_id}", operation_id="get_device")
 def get_device(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> WholeDeviceOut:
-    """One device with its latest values and its settings as the device reports them.
+    """One device with its latest values, settings and versions as the device reports them.
 
     Values about the person and settings of the treatment are not for those who repair.
     """
@@ -73,11 +76,15 @@ def get_device(rooms: InRooms, errand: InErrand, device_id: DeviceId) -> WholeDe
         row = known_device(conn, device_id)
         latest, _ = latest_split(reading.latest_values(conn, row.device_no), errand.caller)
         told = device_reading.settings(conn, row.device_no)
+        versions = device_reading.versions(conn, row.device_no, VERSION_ROWS)
         kept_back = privacy.unshared_times(conn, [row.device_no]).get(row.device_no, ())
     return WholeDeviceOut(
         **DeviceOut.model_validate(row).model_dump(),
         latest=[LatestOut.model_validate(value) for value in latest],
         settings=[_setting(one) for one in open_settings(told, row.device_class, errand.caller)],
+        versions=[
+            VersionOut(boot=one.boot, fw=one.fw, hw=one.hw, since=one.at) for one in versions
+        ],
         unshared_since=next((low for low, high in kept_back if high is None), None),
     )
 

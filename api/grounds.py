@@ -74,7 +74,7 @@ def _parsed(body: str) -> Rule | None:
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One finding as the ticket's page shows it.
+    """One finding as a page shows it.
 
     `at` and `range` are the time to show on the device's page, `metric` what to draw there.
     `is_fault`: its words say from when to when.
@@ -112,7 +112,7 @@ def grounds(
     for finding in findings:
         by_rule.setdefault((finding.rule_id, finding.rule_version), []).append(finding)
     return [
-        _ground(rule_of(conn, *key), *key, [_seen(finding, say) for finding in found], say)
+        _ground(rule_of(conn, *key), *key, [as_seen(finding, say) for finding in found], say)
         for key, found in by_rule.items()
         if found or ticket.device_no is None
     ]
@@ -124,7 +124,8 @@ def _ground(rule: Rule | None, rule_id: str, version: int, seen: list[Seen], say
     return Ground(rule_id, version, rule.title.in_(say.lang), rule.why.in_(say.lang), seen)
 
 
-def _seen(finding: WholeFindingOut, say: Say) -> Seen:
+def as_seen(finding: WholeFindingOut, say: Say) -> Seen:
+    """A finding in words."""
     middle = finding.started_at + (finding.last_at - finding.started_at) / 2
     return Seen(
         finding=finding,

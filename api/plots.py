@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Final
 
 from api import series
-from api.charts import LOAN, POINT_BUDGET, Chart, Frame, Mark, chart
+from api.charts import LOAN, POINT_BUDGET, VERSION, Chart, Frame, Mark, chart
 from api.devices import found_series
 from api.privacy import is_hidden, is_private, latest_split
 from api.schemas import FindingOut, FindingPointOut, WholeFindingOut
@@ -19,9 +19,11 @@ from api.windows import RANGES, span_around
 from fleet.faults import load_catalogue
 from fleet.metrics import MetricKind, load_metrics
 from fleet.models import load_models
+from fleet.privacy import Times, is_always_shared
 from fleet.words import Component
 from storage import reading
 from storage.connection import Connection
+from storage.device_reading import VersionRow
 from storage.lending import Loan
 from storage.reading import (
     DeviceRow,
@@ -41,6 +43,7 @@ __all__ = [
     "loan_marks",
     "span_around",
     "ticket_charts",
+    "version_marks",
 ]
 
 CHARTS_AT_MOST: Final = 4
@@ -79,14 +82,22 @@ class Drawings:
 
 @dataclass(frozen=True, slots=True)
 class Beside:
-    """What is drawn beside the values: marks on the time axis, and findings that have a limit."""
+    """What is drawn beside the values: marks on the time axis, and findings that have a limit.
+
+    `unshared`: times in which the user kept back what safety does not need.
+    """
 
     marks: Sequence[Mark] = ()
     findings: Sequence[FindingOut] = ()
+    unshared: Times = ()
 
     def limit(self, metric: str) -> float | None:
         limits = (_limit_of(finding, metric) for finding in self.findings)
         return next((limit for limit in limits if limit is not None), None)
+
+    def frame(self, number: int, metric: str, span: Span, say: Say) -> Frame:
+        unshared = () if is_always_shared(metric) else self.unshared
+        return Frame(number, metric, say.lang, say.now, span, self.limit(metric), unshared)
 
 
 def device_charts(  # noqa: PLR0913, PLR0917 - what of which device, when, beside what, to whom
@@ -102,9 +113,8 @@ def device_charts(  # noqa: PLR0913, PLR0917 - what of which device, when, besid
     picked = say.query.get("metric")
     drawn = [picked] if picked in available else _main(available)
     charts = [
-        _draw(conn, device.device_no, frame, beside.marks)
+        _draw(conn, device.device_no, beside.frame(number, metric, span, say), beside.marks)
         for number, metric in enumerate(drawn)
-        for frame in [Frame(number, metric, say.lang, say.now, span, beside.limit(metric))]
     ]
     return Drawings(charts, [metric for metric in available if metric not in drawn])
 
@@ -154,11 +164,37 @@ def loan_marks(loans: Iterable[Loan], say: Say) -> list[Mark]:
     return found
 
 
+def version_marks(versions: Iterable[VersionRow], say: Say) -> list[Mark]:
+    """Where the software or hardware changed, as far as it is known when."""
+    return [
+        Mark(row.at, VERSION, "info", version_words(row, say))
+        for row in versions
+        if row.at is not None and not row.is_first
+    ]
+
+
+def version_words(row: VersionRow, say: Say) -> str:
+    """`programversion 2.3 → 2.4`, and the hardware where that changed too."""
+    pairs = (("device.firmware", row.before_fw, row.fw), ("quality.hw", row.before_hw, row.hw))
+    changed = [
+        f"{_low(say.t(key))} {now or '?'}" if row.is_first
+        else f"{_low(say.t(key))} {before or '?'} → {now or '?'}"
+        for key, before, now in pairs
+        if before != now
+    ]  # fmt: skip
+    words = ", ".join(changed)
+    return say.t("version.first", versions=words) if row.is_first else words
+
+
+def _low(words: str) -> str:
+    return words[:1].lower() + words[1:]
+
+
 def _mark(row: FaultRow, say: Say) -> Mark:
     fault = load_catalogue().look_up(row.system, row.code)
     state = text(f"fault.{row.state}", say.lang)
     words = f"{row.code} · {fault.meaning(say.lang)} · {state}"
-    return Mark(row.at, row.state, fault.severity.value, words)
+    return Mark(row.at, row.state, fault.severity.value, words, f"{row.system}/{row.code}")
 
 
 def ticket_charts(conn: Connection, whole: WholeTicket, say: Say) -> list[Chart]:

@@ -73,9 +73,23 @@ class SettingOut(Out):
     reported_at: Instant | None
 
 
+class VersionOut(Out):
+    """Versions that a device told at a start, unlike those of the start before."""
+
+    boot: int
+    fw: str | None = Field(examples=["2.4.1"])
+    hw: str | None
+    since: Instant | None = Field(
+        description="When the device first said so; null where nobody knows."
+    )
+
+
 class WholeDeviceOut(DeviceOut):
     latest: list[LatestOut]
     settings: list[SettingOut]
+    versions: list[VersionOut] = Field(
+        description="Software and hardware versions as they changed, the newest first, at most 50."
+    )
     unshared_since: Instant | None = Field(
         description="Since when the user shares only what safety needs; null: all is shared."
     )

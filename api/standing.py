@@ -8,6 +8,7 @@ from datetime import timedelta
 from typing import Literal
 
 from api.lending import place_of
+from api.open_findings import Unticketed
 from api.telling import Say
 from api.timelines import Trouble
 from fleet.models import load_models
@@ -28,21 +29,23 @@ class Standing:
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What the sentence is made of; `troubles` the newest first."""
+    """What the sentence is made of; `troubles` the newest first, `findings` the worst."""
 
     device: DeviceRow
     tickets: Sequence[TicketRow]
     troubles: Sequence[Trouble]
     placements: Sequence[Placement]
+    findings: Sequence[Unticketed] = ()
 
 
 def standing(known: Known, say: Say) -> Standing:
-    """The first of what matters most: not in use, broken, silent, never heard of, well."""
+    """The first of what matters most: not in use, broken, suspect, silent, unheard of, well."""
     return (
         _not_active(known, say)
         or _away(known, say)
         or _ticket(known, say)
         or _fault(known, say)
+        or _finding(known, say)
         or _contact(known, say)
     )
 
@@ -82,6 +85,16 @@ def _fault(known: Known, say: Say) -> Standing | None:
     worst = max(lasting, key=lambda one: _RANKS.index(one.fault.severity.value))
     fault = f"{worst.fault.code} · {worst.fault.meaning(say.lang)}"
     return Standing("warn", say.t("standing.fault", fault=fault, at=say.when(worst.started_at)))
+
+
+def _finding(known: Known, say: Say) -> Standing | None:
+    """What holds without a ticket; what was over when it became known says nothing of now."""
+    now = [one for one in known.findings if one.seen.finding.need not in {"history", "quiet"}]
+    if not now:
+        return None
+    worst = now[0].seen
+    since = say.when(worst.finding.started_at)
+    return Standing("warn", say.t("standing.finding", title=worst.title, at=since))
 
 
 def _contact(known: Known, say: Say) -> Standing:

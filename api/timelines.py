@@ -9,7 +9,7 @@ from typing import Final
 
 from markupsafe import Markup
 
-from api.charts import LEFT, LOAN, RIGHT, WIDTH, Frame, Mark, time_axis
+from api.charts import LEFT, LOAN, RIGHT, WIDTH, Frame, Mark, found_by, time_axis
 from api.telling import Say
 from api.texts import text
 from api.typography import length, number, when
@@ -169,8 +169,12 @@ def _bar(frame: Frame, fault: FaultCode, row: EpisodeRow, y: float) -> Markup:
     right = min(RIGHT, frame.x(min(row.ended_at or frame.now, frame.span.high)))
     end = "" if row.ended_at is not None else " lasts"
     return Markup(
-        '<rect class="bar{}" x="{:.1f}" y="{}" width="{:.1f}" height="10"><title>{}</title></rect>'
-    ).format(end, min(left, RIGHT - 3), y, max(3, right - left), _bar_words(frame, fault, row))
+        '<rect class="bar{}" x="{:.1f}" y="{}" width="{:.1f}" height="10"{}><title>{}</title>'
+        "</rect>"
+    ).format(
+        end, min(left, RIGHT - 3), y, max(3, right - left),
+        found_by(f"{row.system}/{row.code}", row.started_at), _bar_words(frame, fault, row),
+    )  # fmt: skip
 
 
 def _bar_words(frame: Frame, fault: FaultCode, row: EpisodeRow) -> str:

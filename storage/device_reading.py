@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, Final
 
 from psycopg.rows import class_row
@@ -15,7 +15,16 @@ from psycopg.rows import class_row
 from fleet.wire.settings import Setting
 from storage.connection import Connection
 from storage.queries import load_queries
-from storage.reading import DeviceRow, EpisodeRow, GapRow, Span, devices_by_no
+from storage.reading import (
+    DeviceRow,
+    EpisodeRow,
+    FindingRow,
+    GapRow,
+    Span,
+    TicketRow,
+    devices_by_no,
+    tickets,
+)
 
 _SQL: Final = load_queries("device_reading.sql")
 _FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
@@ -34,12 +43,48 @@ class FleetEpisodeRow(EpisodeRow):
 
 
 @dataclass(frozen=True, slots=True)
+class OpenFindingRow(FindingRow):
+    """A finding that holds and has no open ticket; `ended_no` is the last one that it had."""
+
+    ended_no: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class FactsRow:
+    """What groups a device with others, as a register told it; None where nobody did."""
+
+    area: str | None
+    network: str | None
+    batch: str | None
+    in_service_on: date | None
+
+
+@dataclass(frozen=True, slots=True)
 class BootRow:
     """One start of a device; `skew_ms` is its clock minus receipt, None where nobody knows."""
 
     boot: int
     skew_ms: int | None
     born_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class VersionRow:
+    """From `at` on a device had these versions, as it said at a start.
+
+    Attributes:
+        is_first: nothing older is known, or the caller's to see.
+        at: None where nobody knows when it said so; it was known at `known_at`.
+    """
+
+    boot: int
+    fw: str | None
+    hw: str | None
+    before_fw: str | None
+    before_hw: str | None
+    is_first: bool
+    at: datetime | None
+    known_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +137,12 @@ def marked(conn: Connection, mark: str, limit: int) -> Marked:
     return Marked(found, is_exact=any(is_exact for _, is_exact in rows))
 
 
+def facts(conn: Connection, device_no: int) -> FactsRow | None:
+    """What groups the device with others; None outside the caller's reach."""
+    with conn.cursor(row_factory=class_row(FactsRow)) as cursor:
+        return cursor.execute(_SQL["facts"], {"device_no": device_no}).fetchone()
+
+
 def contact_hours(conn: Connection, device_no: int, span: Span) -> list[datetime]:
     """The hours in which the device reported any value, oldest first."""
     values = {"device_no": device_no, "low": span.low, "high": span.high}
@@ -103,6 +154,13 @@ def boots(conn: Connection, device_no: int, since: datetime, limit: int) -> list
     values = {"device_no": device_no, "since": since, "limit": limit}
     with conn.cursor(row_factory=class_row(BootRow)) as cursor:
         return cursor.execute(_SQL["boots"], values).fetchall()
+
+
+def versions(conn: Connection, device_no: int, limit: int) -> list[VersionRow]:
+    """How the device's software and hardware versions changed, the newest first."""
+    values = {"device_no": device_no, "limit": limit}
+    with conn.cursor(row_factory=class_row(VersionRow)) as cursor:
+        return cursor.execute(_SQL["versions"], values).fetchall()
 
 
 def episodes(
@@ -129,6 +187,20 @@ def fleet_episodes(
     values: dict[str, Any] = {"after_at": at, "after_no": number, "limit": limit}
     with conn.cursor(row_factory=class_row(FleetEpisodeRow)) as cursor:
         return cursor.execute(_SQL[name], {**values, "system": system, "code": code}).fetchall()
+
+
+def incidents_of(conn: Connection, device_no: int, limit: int) -> list[TicketRow]:
+    """Open tickets about a group that speak for the device as it is now, the newest first."""
+    values = {"device_no": device_no, "limit": limit}
+    rows = conn.execute(_SQL["pick_incidents_of"], values).fetchall()
+    return tickets(conn, [int(number) for (number,) in rows])
+
+
+def unticketed_findings(conn: Connection, device_no: int, limit: int) -> list[OpenFindingRow]:
+    """What holds of a device and no open ticket is about, the worst first; none for care."""
+    values = {"device_no": device_no, "limit": limit}
+    with conn.cursor(row_factory=class_row(OpenFindingRow)) as cursor:
+        return cursor.execute(_SQL["unticketed_findings"], values).fetchall()
 
 
 def gaps_of(conn: Connection, device_no: int, limit: int, after: Key | None = None) -> list[GapRow]:

@@ -567,6 +567,7 @@ def _write_state(conn: Connection, report: StateReport) -> None:
         "fw": state.fw,
         "oldest_seq": None if span is None else span.oldest_seq,
         "next_seq": None if span is None else span.next_seq,
+        "told_at": None if report.told_ms is None else _instant(report.told_ms),
     }
     conn.execute(SQL["write_birth"], parameters)
     conn.execute(SQL["write_boot"], parameters)

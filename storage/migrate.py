@@ -80,6 +80,7 @@ def run_people() -> None:
         "privacy",
         "devices",
         "settings",
+        "versions",
         "overview",
         "stream",
         "grants",

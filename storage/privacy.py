@@ -276,6 +276,12 @@ def release_hold(conn: Connection, hold_no: int, who: str, now: datetime) -> boo
     return conn.execute(_SQL["release_hold"], values).fetchone() is not None
 
 
+def hold_of(conn: Connection, device_no: int) -> Hold | None:
+    """The hold that runs on a device; None where none does, or it is not the caller's to see."""
+    with conn.cursor(row_factory=class_row(Hold)) as cursor:
+        return cursor.execute(_SQL["device_hold"], {"device_no": device_no}).fetchone()
+
+
 def holds(conn: Connection, limit: int, before_no: int | None = None) -> list[Hold]:
     """Holds of the tenant, the newest first."""
     values = {"limit": limit, "before_no": _AT_END if before_no is None else before_no}

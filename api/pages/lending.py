@@ -22,7 +22,7 @@ from api.lending import (
     loans_of,
     tag_of_loans,
 )
-from api.pages.device import device_shown
+from api.pages.device import Refused, device_shown
 from api.rooms import InRooms, Rooms
 from api.telling import Say, Voice
 from api.windows import instant
@@ -75,7 +75,7 @@ def start_loan_page(at: AtCounter) -> Response:
             raise RefusedError("lending.refused.earlier", at=at.say.when(ended))
         lending.start_loan(conn, at.device_id, person, _needs(at.form), when, care_unit=unit)
 
-    return _changed(at, start)
+    return _changed(at, "start", start)
 
 
 @router.post("/loans/end", operation_id="end_loan_page")
@@ -88,7 +88,17 @@ def end_loan_page(at: AtCounter) -> Response:
             raise RefusedError("lending.refused.before_start", at=at.say.when(loan.started_at))
         lending.end_loan(conn, at.device_id, when)
 
-    return _changed(at, end)
+    return _changed(at, "end", end)
+
+
+@router.post("/loans/needs", operation_id="change_needs_page")
+def change_needs_page(at: AtCounter) -> Response:
+    def say_needs(conn: Connection, loans: list[Loan]) -> None:
+        if current(loans) is None:
+            raise RefusedError("lending.refused.needs")
+        lending.change_needs(conn, at.device_id, _needs(at.form))
+
+    return _changed(at, "needs", say_needs)
 
 
 @router.post("/placement", operation_id="place_page")
@@ -101,32 +111,43 @@ def place_page(at: AtCounter) -> Response:
         who = at.errand.caller.name
         lending.place(conn, at.device_id, Place(word), at.say.now, who, why)
 
-    return _changed(at, move)
+    return _changed(at, "place", move)
 
 
 Change = Callable[[Connection, list[Loan]], None]
 
 
-def _changed(at: Counter, change: Change) -> Response:
-    """Do it and lead back; refused, the page comes again and says why."""
+def _changed(at: Counter, act: str, change: Change) -> Response:
+    """Do it and lead back; refused, the page comes again with what was typed, and says why."""
     try:
         with at.rooms.change(at.errand) as conn:
             known_device_no(conn, at.device_id)
-            _do(conn, at, change)
+            _do(conn, at, act, change)
     except (RefusedError, LendingError) as exc:
         # The other language, and a reload, are of the page that is read.
         there = replace(at.say, path=f"/devices/{at.device_id}")
-        return device_shown(at.rooms, at.errand, there, at.device_id, _words(exc, at.say))
+        refused = Refused(_words(exc, at.say), act, at.form)
+        return device_shown(at.rooms, at.errand, there, at.device_id, refused)
     return RedirectResponse(at.say.link(f"/devices/{at.device_id}") + "#lending", 303)
 
 
-def _do(conn: Connection, at: Counter, change: Change) -> None:
+def _do(conn: Connection, at: Counter, act: str, change: Change) -> None:
     """One change, on the loans that were on the page."""
     lending.hold(conn, at.device_id)
     loans = loans_of(conn, at.device_id)
     if at.form.one("tag") != tag_of_loans(loans):
-        raise RefusedError("lending.refused.changed")
+        raise _overtaken(act, loans, at.say)
     change(conn, loans)
+
+
+def _overtaken(act: str, loans: list[Loan], say: Say) -> RefusedError:
+    """The loans are not as they were on the page: where it was the same change, it is done."""
+    loan, ended = current(loans), last_end(loans)
+    if act == "start" and loan is not None:
+        return RefusedError("lending.refused.started", at=say.when(loan.started_at))
+    if act == "end" and loan is None and ended is not None:
+        return RefusedError("lending.refused.ended", at=say.when(ended))
+    return RefusedError("lending.refused.changed")
 
 
 def _words(exc: RefusedError | LendingError, say: Say) -> str:

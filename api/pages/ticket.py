@@ -9,6 +9,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.access.gate import Errand, InErrand
+from api.access.policy import shipped_policy
 from api.actions import check_duty
 from api.choices import UNTOUCHED, Typed, choices
 from api.dues import binding, dues
@@ -109,6 +110,7 @@ def _shown(
         choices=choices(errand.caller.role, work_of(whole.ticket), whole.deadlines.policy, say),
         assignees=stored.assignees(conn),
         me=errand.caller.name,
+        may_say_needs=shipped_policy()["change_needs_page"].allows(errand.caller.role),
         charts=ticket_charts(conn, whole, say),
         **_why(conn, whole, say),
         **_standing(whole, say),

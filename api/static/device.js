@@ -88,6 +88,7 @@
     wanted = { ...shown };
     history.replaceState(null, "", pageAddress(address));
     start();
+    document.dispatchEvent(new Event("drawn"));
     (view.querySelector(chosen) ?? (chosen && view.querySelector("#plots")))?.focus({ preventScroll: true });
   }
 
@@ -137,7 +138,7 @@
   function follow(pixels) {
     // The drawing follows the hand until the server has drawn anew.
     const scale = WIDTH / grip.svg.getBoundingClientRect().width;
-    for (const part of view.querySelectorAll(".chart :is(.line, .band, .mark, .bar)")) {
+    for (const part of view.querySelectorAll(".chart :is(.line, .band, .mark, .bar, .cursor, .unshared)")) {
       part.setAttribute("transform", `translate(${(pixels * scale).toFixed(1)} 0)`);
     }
   }

@@ -3,6 +3,10 @@
 SELECT device_no, is_exact
 FROM find_marked(%(wanted)s::text, %(pattern)s::text, %(limit)s::int);
 
+-- name: facts
+-- What groups one device with others, and since when it is in use.
+SELECT area, network, batch, in_service_on FROM device WHERE device_no = %(device_no)s::int;
+
 -- name: contact_hours
 -- The hours of a range in which one device reported anything.
 SELECT hour FROM seen_contact(%(device_no)s::int, %(low)s::timestamptz, %(high)s::timestamptz);
@@ -11,6 +15,11 @@ SELECT hour FROM seen_contact(%(device_no)s::int, %(low)s::timestamptz, %(high)s
 -- When one device started since a time, the newest first.
 SELECT boot, skew_ms, born_at
 FROM seen_boots(%(device_no)s::int, %(since)s::timestamptz, %(limit)s::int);
+
+-- name: versions
+-- How one device's software and hardware versions changed, the newest first.
+SELECT boot, fw, hw, before_fw, before_hw, is_first, at, known_at
+FROM seen_versions(%(device_no)s::int, %(limit)s::int);
 
 -- name: device_episodes
 -- The episodes of one device that reach into a range, the newest first, after a given one.
@@ -51,6 +60,35 @@ FROM episode e JOIN device d USING (device_no)
 WHERE e.system = %(system)s::text AND e.code = %(code)s::text
     AND (e.started_at, e.episode_no) < (%(after_at)s::timestamptz, %(after_no)s::bigint)
 ORDER BY e.started_at DESC, e.episode_no DESC
+LIMIT %(limit)s::int;
+
+-- name: pick_incidents_of
+-- Open tickets about a group that speak for one device now, the newest first.
+SELECT DISTINCT k.ticket_no FROM finding f
+JOIN ticket_finding l USING (finding_no) JOIN ticket k USING (ticket_no)
+WHERE f.device_no = %(device_no)s::int AND f.ended_at IS NULL AND k.device_no IS NULL
+    AND k.state NOT IN ('verified', 'closed', 'void')
+ORDER BY k.ticket_no DESC
+LIMIT %(limit)s::int;
+
+-- name: unticketed_findings
+-- What holds of one device and no open ticket is about, the worst first, with the last ticket that
+-- was. A storm's ticket speaks for its devices. What belongs to care is not here.
+SELECT f.finding_no, d.id AS device_id, f.subject, f.rule_id, f.rule_version, f.about, f.cause,
+    f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
+    f.known_at, f.occurrence_n, f.confidence, f.detail, linked.ended_no
+FROM finding f
+JOIN device d ON d.device_no = f.device_no
+CROSS JOIN LATERAL (
+    SELECT max(k.ticket_no) AS ended_no,
+        coalesce(bool_or(k.state NOT IN ('verified', 'closed', 'void')), false) AS is_open
+    FROM ticket_finding l JOIN ticket k USING (ticket_no)
+    WHERE l.finding_no = f.finding_no
+) linked
+WHERE f.device_no = %(device_no)s::int AND f.ended_at IS NULL AND f.need <> 'care'
+    AND NOT linked.is_open
+ORDER BY array_position(ARRAY['critical', 'major', 'minor', 'info'], f.severity),
+    f.started_at DESC, f.finding_no DESC
 LIMIT %(limit)s::int;
 
 -- name: device_gaps

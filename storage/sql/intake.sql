@@ -216,11 +216,13 @@ ON CONFLICT (device_no) DO UPDATE SET
 WHERE known.boot <= EXCLUDED.boot AND (NOT %(is_copy)s OR known.boot < EXCLUDED.boot);
 
 -- name: write_boot
--- The skew of a boot is the largest seen: a delay on the way only makes it smaller.
-INSERT INTO device_boot AS known (device_no, boot, skew_ms, born_at)
-VALUES (%(device_no)s, %(boot)s, %(skew_ms)s, %(at)s)
-ON CONFLICT (device_no, boot) DO UPDATE
-    SET skew_ms = GREATEST(known.skew_ms, EXCLUDED.skew_ms);
+-- The skew of a boot is the largest seen: a delay on the way only makes it smaller. Its versions are
+-- told by each of its births alike, and were told when the first of them was.
+INSERT INTO device_boot AS known (device_no, boot, skew_ms, born_at, fw, hw, told_at)
+VALUES (%(device_no)s, %(boot)s, %(skew_ms)s, %(at)s, %(fw)s, %(hw)s, %(told_at)s)
+ON CONFLICT (device_no, boot) DO UPDATE SET
+    skew_ms = GREATEST(known.skew_ms, EXCLUDED.skew_ms), fw = GREATEST(known.fw, EXCLUDED.fw),
+    hw = GREATEST(known.hw, EXCLUDED.hw), told_at = LEAST(known.told_at, EXCLUDED.told_at);
 
 -- name: write_settings
 -- The settings of births, one birth a device: each is the whole set. Only one of this boot or a

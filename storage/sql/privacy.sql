@@ -188,6 +188,12 @@ FROM incident_hold AS h LEFT JOIN device AS d USING (device_no)
 WHERE h.tenant_no = scope_tenant() AND h.hold_no < %(before_no)s::bigint
 ORDER BY h.hold_no DESC LIMIT %(limit)s::int;
 
+-- name: device_hold
+-- The hold that runs on one device, for those who see the whole tenant.
+SELECT h.hold_no, d.id AS device_id, h.person, h.why, h.who, h.from_at, h.released_at, h.released_by
+FROM incident_hold AS h JOIN device AS d USING (device_no)
+WHERE h.tenant_no = scope_tenant() AND h.device_no = %(device_no)s::int AND h.released_at IS NULL;
+
 -- name: log_ends
 -- The first and last number of a tenant's log that the caller sees.
 SELECT min(audit_no), max(audit_no) FROM audit WHERE tenant_no = tenant_no_of(%(tenant)s::text);

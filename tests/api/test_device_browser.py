@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -19,12 +20,13 @@ def opened(browser, server, sessions):
     """Opens a page as somebody; a complaint of the browser fails the test."""
     contexts, complaints = [], []
 
-    def open_as(role=Role.TECHNICIAN, width=1280, script=True):
+    def open_as(role=Role.TECHNICIAN, width=1280, script=True, touch=False):
         context = browser.new_context(
             viewport={"width": width, "height": 900},
             locale="sv-SE",
             base_url=server,
             java_script_enabled=script,
+            has_touch=touch,
         )
         contexts.append(context)
         context.add_cookies([{**sessions(role), "url": server}])
@@ -117,6 +119,7 @@ def test_the_same_moves_are_links_without_script(opened):
     page = opened(script=False)
     page.goto(f"{CHAIR}?range=7d")
     expect(page.locator("#keys")).to_be_hidden()
+    expect(page.locator(".reader")).to_have_count(0)
     page.click("[data-move=earlier]")
     expect(page.locator("#shown")).to_contain_text("Visar 7 dygn kring")
     page.click("[data-move=closer]")
@@ -124,6 +127,74 @@ def test_the_same_moves_are_links_without_script(opened):
     page.fill("input[name=at]", "2026-01-15T14:00")
     page.click("form.at button")
     expect(page.locator("#shown")).to_contain_text("15 jan")
+
+
+def chart_of(page, name):
+    return page.locator("figure[data-points]", has=page.get_by_role("heading", name=name))
+
+
+def last_in_words(figure):
+    """Value and time of the last point, as the server says them below the drawing."""
+    text = figure.locator("figcaption > p").inner_text()
+    return re.search(r"(?:senast|latest) (\S+\sV) (.*)$", text).groups()
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_pointing_reads_when_and_how_much(opened, lang):
+    page = opened()
+    page.goto(f"{CHAIR}?range=7d&lang={lang}")
+    figure = chart_of(page, {"sv": "Batterispänning", "en": "Battery voltage"}[lang])
+    svg = figure.locator("svg")
+    svg.scroll_into_view_if_needed()
+    box = svg.bounding_box()
+    page.mouse.move(box["x"] + box["width"] * 507 / 520, box["y"] + box["height"] / 2)
+    value, at = last_in_words(figure)
+    expect(figure.locator(".read")).to_contain_text(f"{at} · {value} (")
+    expect(figure.locator(".cursor")).to_have_count(1)
+    page.mouse.move(box["x"] + box["width"] * 60 / 520, box["y"] + box["height"] / 2)
+    expect(figure.locator(".read")).not_to_contain_text(at)
+
+
+def test_keys_read_a_chart_and_lead_to_its_faults(opened):
+    page = opened()
+    page.goto(f"{CHAIR}?range=7d")
+    figure = chart_of(page, "Batterispänning")
+    slider = page.get_by_label("Läs av Batterispänning")
+    value, at = last_in_words(figure)
+    expect(slider).to_have_attribute("aria-valuetext", re.compile(f"^{re.escape(at)} · {value} "))
+    slider.focus()
+    page.keyboard.press("ArrowLeft")
+    expect(figure.locator(".read")).not_to_contain_text(at)
+    page.keyboard.press("PageDown")
+    expect(slider).to_have_attribute("aria-valuetext", re.compile("3B00 · Vänster drivmotor"))
+    page.keyboard.press("Shift+Tab")
+    expect(figure.get_by_role("link", name="Visa felet i listan")).to_be_focused()
+    page.keyboard.press("Enter")
+    target = page.locator(".troubles li:target")
+    expect(target).to_contain_text("3B00")
+    page.goto(f"{CHAIR}?range=7d")
+    page.focus("#plots")
+    drawn(page, lambda: page.keyboard.press("ArrowLeft"))
+    expect(page.get_by_label("Läs av Batterispänning")).to_have_count(1)
+
+
+def test_a_fault_that_is_tapped_says_what_it_is(opened):
+    page = opened(width=360, touch=True)
+    page.goto(f"{CHAIR}?range=7d")
+    for figure, mark in (
+        (chart_of(page, "Batterispänning"), ".mark.major .sign"),
+        (page.locator("figure.timeline"), ".lane.major .bar"),
+    ):
+        sign = figure.locator(mark).last
+        sign.scroll_into_view_if_needed()
+        box = sign.bounding_box()
+        page.touchscreen.tap(box["x"] + box["width"] / 2 + 8, box["y"] + box["height"] / 2)
+        expect(figure.locator(".read")).to_contain_text("7100 · ")
+        expect(figure.locator(".read")).to_have_attribute("aria-live", "polite")
+        code = figure.locator(".read a").evaluate(
+            "(link) => document.querySelector(link.hash).dataset.code"
+        )
+        assert code == "vr2/7100"
 
 
 @pytest.mark.parametrize(("lang", "words"), [("sv", "pågår"), ("en", "lasts")])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 
 import psycopg
@@ -238,6 +240,7 @@ def test_moving_on_the_page_makes_the_device_quiet(desk):
         ("loans", {"person": "p", "at": "2099-01-01T10:00"}, "inte i framtiden"),
         ("loans", {"person": "p", "at": "1999-01-01T10:00"}, "inom det senaste året"),
         ("loans/end", {}, "inte utlånat"),
+        ("loans/needs", {"need": "eating"}, "inget lån att ange behov för"),
         ("placement", {"place": "moon"}, "Välj en plats"),
         ("placement", {"place": "storage", "tag": '"old"'}, "hann ändra lånet"),
     ],
@@ -271,6 +274,73 @@ def test_who_may_not_lend_has_no_form(desk):
         page = desk.get(PAGE, headers=headers).text
         assert ('name="person"' in page) is lends
         assert (f'action="/devices/{CHAIR}/placement' in page) is moves
+
+
+def test_a_refused_form_keeps_what_was_typed(desk):
+    typed = {"person": 'p"1å', "care_unit": UNIT, "need": ["toilet", "eating"]}
+    page = form(desk, "loans", at="2099-01-01T10:00", **typed).text
+    assert 'name="person"' in page
+    assert 'value="p&#34;1å"' in page
+    assert f'value="{UNIT}"' in page
+    assert re.findall(r'value="(\w+)" checked', page) == ["eating", "toilet"]
+    assert 'value="2099-01-01T10:00"' in page
+    assert "<details open>" in page
+    moved = form(desk, "placement", place="moon", why="byter hjul").text
+    assert 'value="byter hjul"' in moved
+    assert "checked" not in moved
+
+
+def test_needs_are_said_on_the_page_by_those_who_may(desk, url):
+    lend(desk, basic_needs=["eating"], at=instant(days=2))
+    page = desk.get(PAGE).text
+    assert re.findall(r'value="(\w+)" checked', page) == ["eating"]
+    assert form(desk, "loans/needs", need=["toilet", "transfer"]).status_code == 303
+    assert "toalettbesök, komma i och ur säng." in desk.get(PAGE).text
+    assert form(desk, "loans/needs").status_code == 303
+    assert "Inga behov är angivna." in desk.get(PAGE).text
+    log = rows(url, "SELECT role, device_id FROM audit WHERE action = 'change_needs_page'")
+    assert log == [("service_desk", CHAIR)] * 2
+    assert rows(url, "SELECT device_no FROM agenda") == [(1,)]
+
+
+def test_the_prescriber_says_needs_on_the_page_of_a_device_of_theirs(desk):
+    lend(desk, basic_needs=["eating"], at=instant(days=2))
+    prescriber = bearer(Role.PRESCRIBER)
+    page = desk.get(PAGE, headers=prescriber).text
+    (tag_shown,) = re.findall(r'name="tag" value="([^"]+)"', page)
+    sent = {"tag": tag_shown.replace("&#34;", '"'), "need": "communication"}
+    path = f"/devices/{CHAIR}/loans/needs"
+    assert desk.post(path, data=sent, headers=prescriber).status_code == 303
+    assert "kommunikation." in desk.get(PAGE, headers=prescriber).text
+    stranger = bearer(Role.PRESCRIBER, care_unit="SE2321000016-VE99")
+    assert desk.post(path, data=sent, headers=stranger).status_code == 404
+    for role in (Role.TECHNICIAN, Role.CENTRE_MANAGER, Role.AUDITOR):
+        assert desk.post(path, data=sent, headers=bearer(role)).status_code == 403
+        assert "/loans/needs" not in desk.get(PAGE, headers=bearer(role)).text
+
+
+def test_two_who_do_the_same_are_told_that_it_is_done(desk, url):
+    free = {"tag": desk.get(LOANS).headers["ETag"], "person": PERSON}
+    paths = f"/devices/{CHAIR}/loans?lang=sv", f"/devices/{CHAIR}/loans/end?lang=sv"
+    for path, says in zip(paths, ("redan utlånat sedan", "redan avslutat"), strict=True):
+        sent = {**free, "tag": desk.get(LOANS).headers["ETag"]}
+        with ThreadPoolExecutor(2) as both:
+            answers = list(both.map(lambda _, p=path, s=sent: desk.post(p, data=s), range(2)))
+        assert sorted(answer.status_code for answer in answers) == [303, 409]
+        (late,) = (answer.text for answer in answers if answer.status_code == 409)
+        assert says in late
+    assert rows(url, "SELECT count(*) FROM loan") == [(1,)]
+
+
+def test_needs_said_on_an_old_page_change_nothing(desk):
+    lend(desk, at=instant(days=2))
+    before = desk.get(LOANS).headers["ETag"]
+    form(desk, "loans/needs", need="eating")
+    late = form(desk, "loans/needs", need="toilet", tag=before)
+    assert late.status_code == 409
+    assert "hann ändra lånet" in late.text
+    assert desk.get(LOANS).json()["items"][0]["basic_needs"] == ["eating"]
+    assert re.findall(r'value="(\w+)" checked', late.text) == ["toilet"]
 
 
 def test_a_change_of_hands_is_marked_in_the_charts(desk, url):

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import fields, replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from api.charts import LOAN, Frame, Mark, chart
+from api.charts import LEFT, LOAN, RIGHT, Frame, Mark, chart
+from api.plots import Beside
 from api.privacy import is_clinical, is_hidden, open_to
 from api.series import Point, Series
 from api.standing import Known, standing
@@ -150,3 +152,76 @@ def test_one_sentence_says_how_a_device_is(known, level, words):
     found = standing(known, SAY)
     assert found.level == level
     assert words in plain(found.sentence)
+
+
+def test_a_sign_for_many_names_the_first_and_the_worst():
+    kinds = ["minor", "minor", "critical", "minor"]
+    marks = [
+        Mark(NOW - HOUR + timedelta(minutes=n), "raised", kind, f"{kind} {n}", f"s/{n}")
+        for n, kind in enumerate(kinds)
+    ]
+    svg = chart(frame(24 * 30), Series([Point(NOW, 1.0, 1.0, 1.0)], None, 1), marks).svg
+    title = re.search(
+        r'<g class="mark critical" data-code="s/2"[^>]*><title>(.*?)</title>', svg, re.DOTALL
+    )
+    assert [line.partition(" · ")[2] for line in title[1].split("\n")] == [
+        "minor 0", "critical 2", ""
+    ]  # fmt: skip
+    assert title[1].endswith("och 2 till")
+
+
+# What a script reads out, and what was not shared
+
+
+def decoded(readout):
+    """The points as the script takes them apart."""
+    at = value = 0
+    found = []
+    for text in readout.points.split():
+        later, more, *reach = map(int, text.split(","))
+        at, value = at + later, value + more
+        shown = [value, *([value - reach[0], value + reach[1]] if reach else [])]
+        found.append((at, *(number / 10**readout.decimals for number in shown)))
+    return found
+
+
+@pytest.mark.parametrize("step", [None, HOUR])
+def test_the_points_of_a_drawing_are_told_whole_and_short(step):
+    ats = [NOW - 5 * HOUR, NOW - 4 * HOUR, NOW - HOUR]
+    points = [
+        Point(at, 24.61 - n, 24.0 - n, 25.0 + n) if step else Point(at, -n, -n, -n)
+        for n, at in enumerate(ats)
+    ]
+    readout = chart(frame(), Series(points, step, 3), []).readout
+    digits = readout.decimals
+    assert decoded(readout) == [
+        (point.at.timestamp(), *(round(value, digits) for value in (point.value, point.low,
+            point.high)[: 3 if step else 1]))
+        for point in points
+    ]  # fmt: skip
+    assert readout.low <= min(point.low for point in points)
+    assert len(readout.points) < 20 * len(points)
+
+
+def shades(metric="battery_voltage_v", **beside):
+    series = Series([Point(NOW - HOUR, 24.0, 24.0, 24.0)], None, 1)
+    drawn = chart(replace(frame(), metric=metric, **beside), series, [])
+    assert drawn.has_unshared is ('class="unshared"' in drawn.svg)
+    places = r'class="unshared" x="([\d.]+)" y="\d+" width="([\d.]+)"'
+    return [tuple(map(float, pair)) for pair in re.findall(places, drawn.svg)]
+
+
+def test_times_that_were_not_shared_are_shaded_within_the_drawing():
+    span = frame().span
+    middle = span.low + (span.high - span.low) / 2
+    width = RIGHT - LEFT
+    assert shades(unshared=[(span.low - HOUR, middle)]) == [(LEFT, width / 2)]
+    assert shades(unshared=[(middle, None)]) == [(LEFT + width / 2, width / 2)]
+    assert shades(unshared=[(span.low - HOUR, span.low), (span.high, None)]) == []
+    assert shades() == []
+
+
+def test_what_safety_needs_is_always_shared():
+    beside = Beside(unshared=[(NOW - 2 * HOUR, None)])
+    frames = [beside.frame(0, name, frame().span, SAY) for name in ("battery_voltage_v", "x_v")]
+    assert [bool(one.unshared) for one in frames] == [False, True]
