@@ -22,6 +22,7 @@ NOT_KEYED = {
     "place_hold": "a second hold keeps what the first one keeps",
     "release_hold": "a hold is released once",
     "place_device": "a device that is there already stays there",
+    "replay_quarantine": "what was stored is not among those that wait",
     "replay_quarantined": "what was stored is refused a second time",
 }
 

@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 
+import cbor2
 import psycopg
 import pytest
 from starlette.testclient import TestClient
@@ -118,6 +119,85 @@ def test_a_technician_reads_quarantine_and_does_not_replay(own):
     desk = bearer(Role.SERVICE_DESK)
     assert own.get("/data-health/quarantine", headers=desk).status_code == 403
     assert "/data-health/quarantine" not in own.get("/data-health", headers=desk).text
+
+
+def test_one_message_is_read_whole_and_its_bytes_are_saved(own, url):
+    payload = b'{"seq":0,"pad":"' + b"x" * 9_000 + b'\xff"}'
+    with Intake(url, "test") as intake:
+        intake.store([message(payload, tenant="exempel")])
+    listed = own.get("/api/v1/quarantine?limit=1").json()["items"][0]["payload"]
+    one = own.get("/api/v1/quarantine/4").json()["payload"]
+    assert (listed["is_cut"], one["is_cut"]) == (True, False)
+    assert bytes.fromhex(one["text"]) == payload
+    saved = own.get("/api/v1/quarantine/4/payload")
+    assert saved.content == payload
+    assert saved.headers["content-type"] == "application/octet-stream"
+    assert saved.headers["content-disposition"] == 'attachment; filename="quarantine-4.bin"'
+    assert logged(url, "get_quarantined_payload") == [("quarantine", "4", None)]
+    assert own.get("/api/v1/quarantine/99/payload").status_code == 404
+
+
+def test_the_page_lays_a_payload_out(own, url):
+    with Intake(url, "test") as intake:
+        intake.store([message(b'{"seq":0,"a":{"b":"<i>"}}', tenant="exempel")])
+        intake.store([
+            message(cbor2.dumps({"seq": 0}), tenant="exempel", content_type="application/cbor")
+        ])  # fmt: skip
+    shown = own.get("/data-health/quarantine/4").text
+    assert "Uppställt som JSON" in shown
+    assert "&#34;b&#34;: &#34;&lt;i&gt;&#34;" in shown
+    assert "/api/v1/quarantine/4/payload" in shown
+    decoded = own.get("/data-health/quarantine/5").text
+    assert "Avkodat från CBOR" in decoded
+    assert "a1 63 73 65 71 00" in decoded, "the bytes are there too"
+
+
+def test_many_are_replayed_at_once_each_by_itself(own, url):
+    asked = {"device": "chair-2"}
+    tried = own.post("/api/v1/quarantine/replay", json={**asked, "dry_run": True}).json()
+    assert tried["became"] == {"stored": 2, "duplicate": 0, "refused": 0, "not_replayed": 0}
+    first = own.post("/api/v1/quarantine/replay", json={**asked, "limit": 1}).json()
+    assert ([item["quarantine_no"] for item in first["items"]], first["next_after"]) == ([1], 1)
+    rest = own.post("/api/v1/quarantine/replay", json={**asked, "after": 1}).json()
+    assert [(item["quarantine_no"], item["became"]) for item in rest["items"]] == [(2, "stored")]
+    assert rest["next_after"] is None
+    again = own.post("/api/v1/quarantine/replay", json=asked).json()
+    assert again["items"] == []
+    refused = own.post("/api/v1/quarantine/replay", json={"reason": "malformed"}).json()
+    assert [item["became"] for item in refused["items"]] == ["refused"]
+    assert own.get("/api/v1/ledger").json()["total"]["holds"]
+    assert logged(url, "replay_quarantine")[0] == ("device", "chair-2", None)
+    for body in ({}, {"reason": "odd"}, {"device": "chair-2", "limit": 101}):
+        assert own.post("/api/v1/quarantine/replay", json=body).status_code == 422
+
+
+def test_many_are_replayed_from_the_page_by_reason_or_device(own, url):
+    assert "Välj en orsak eller ett hjälpmedel" in own.get("/data-health/quarantine").text
+    chosen = own.get("/data-health/quarantine?reason=unknown_device").text
+    assert "Läs in alla i urvalet på nytt" in chosen
+    done = own.post("/data-health/quarantine/replay", data={"reason": "unknown_device"})
+    assert done.status_code == 200
+    assert done.text.count('<td role="cell" class="main"') == 2
+    assert "<dd><strong>2</strong></dd>" in done.text
+    empty = own.post("/data-health/quarantine/replay", data={"device": "chair-2"})
+    assert "Inget meddelande i urvalet" in empty.text
+    nothing = own.post("/data-health/quarantine/replay", data={"reason": "odd"})
+    assert nothing.status_code == 303
+
+
+def test_many_are_never_another_tenants_and_only_an_administrators(own, url):
+    register(url, "far-1", tenant="other")
+    with Intake(url, "test") as intake:
+        intake.store([message(record(1), "far-2", tenant="other")])
+    register(url, "far-2", tenant="other")
+    asked = {"device": "far-2"}
+    assert own.post("/api/v1/quarantine/replay", json=asked).json()["items"] == []
+    technician = bearer(Role.TECHNICIAN)
+    for path, more in (("/api/v1", {"json": asked}), ("/data-health", {"data": asked})):
+        answer = own.post(f"{path}/quarantine/replay", headers=technician, **more)
+        assert answer.status_code == 403
+    page = own.get("/data-health/quarantine?reason=unknown_device", headers=technician).text
+    assert "Läs in alla" not in page
 
 
 def backtested(url, share=0.001, ran_at=NOW):
