@@ -565,6 +565,54 @@ def test_a_spot_check_draws_the_same_entries_again_and_notes_what_was_checked(pl
     assert place.post("/access-log/99999999/check", auditor, data={"note": "x"}).status_code == 404
 
 
+def test_the_log_is_searched_by_person_and_the_person_sees_that(place):
+    place.get(f"/api/v1/devices/{CHAIR}", technician)
+    place.get(f"/api/v1/devices/{APAP}", frida)
+    found = place.post("/api/v1/audit/search", auditor, json={"person": ASTRID}).json()["items"]
+    assert [(row["subject"], row["person"]) for row in found] == [("exempel-technician", ASTRID)]
+    later = {"person": ASTRID, "from": f"{NOW + DAY:%Y-%m-%dT%H:%M:%SZ}"}
+    assert place.post("/api/v1/audit/search", auditor, json=later).json()["items"] == []
+    again = place.post("/api/v1/audit/search", auditor, json={"person": ASTRID, "limit": 1}).json()
+    assert [row["action"] for row in again["items"]] == ["search_audit"]
+    more = {"person": ASTRID, "limit": 1, "cursor": again["next_cursor"]}
+    rest = place.post("/api/v1/audit/search", auditor, json=more).json()["items"]
+    assert rest[0]["no"] < again["items"][0]["no"]
+    looks = place.get("/api/v1/me/access-log", astrid).json()["items"]
+    assert "sökte på en person i åtkomstloggen" in [look["what_sv"] for look in looks]
+    assert place.post("/api/v1/audit/search", auditor, json={"who": ASTRID}).status_code == 422
+    assert place.post("/api/v1/audit/search", technician, json={}).status_code == 403
+
+
+def test_the_page_searches_by_person_and_no_address_has_the_person(place):
+    for _ in range(55):
+        place.get(f"/api/v1/devices/{CHAIR}", technician)
+    place.get(f"/api/v1/devices/{APAP}", frida)
+    today = f"{NOW:%Y-%m-%d}"
+    shown = place.post("/access-log/search", auditor, data={"person": ASTRID, "from": today}).text
+    assert len(re.findall(r'id="entry-', shown)) == 50
+    assert "Tova Tekniker" in shown
+    assert "Frida" not in shown
+    addresses = re.findall(r'(?:href|action)="([^"]*)"', shown)
+    assert not [address for address in addresses if ASTRID in address]
+    assert "/access-log?" in str(addresses), "the other language is of the page"
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+    assert (fields["person"], fields["from"]) == (ASTRID, today)
+    rest = place.post("/access-log/search", auditor, data=fields).text
+    assert len(re.findall(r'id="entry-', rest)) == 5
+    assert 'id="entry-' not in place.post("/access-log/search", auditor, data={}).text
+
+
+def test_the_log_says_where_its_chain_ends_to_whoever_sees_all_of_it(place):
+    place.get(f"/api/v1/devices/{CHAIR}", technician)
+    shown = place.get("/access-log", auditor).text
+    newest = place.get("/api/v1/audit?limit=2", auditor).json()["items"][1]
+    assert f"nummer {newest['no']} och skrevs" in shown
+    assert newest["hash"] in shown
+    assert "fjarrkoll audit verify --tenant exempel" in shown
+    part = place.get("/access-log", bearer(Role.AUDITOR, centre="norr")).text
+    assert "Loggens kedja" not in part
+
+
 @pytest.mark.parametrize("who", [technician, frida, astrid])
 def test_the_log_is_for_auditors_and_administrators(place, who):
     assert place.get("/access-log", who).status_code == 403
