@@ -18,6 +18,7 @@ from api.figures import harmless
 from api.pages.health import lanes
 from api.process import ApiSettings
 from fleet.access.callers import Role
+from fleet.rules.facts import SWEDEN
 from fleet.rules.reader import shipped_rules
 from storage import rules
 from storage.connection import connect
@@ -218,6 +219,64 @@ def backtested(url, share=0.001, ran_at=NOW):
             "A. Berg",
         )
         conn.commit()
+
+
+def would_be(device, at, **more):
+    titles = {"title_sv": f"Bromsfel {device}", "title_en": f"Brake fault {device}"}
+    return {"device": device, "cause": "brake", "opened_at": at.isoformat(), **titles, **more}
+
+
+def listing(url, listed, against=None, ticket_n=3):
+    """A backtest with lists, of the newest version."""
+    rule = shipped_rules()[RULE][0]
+    result = {"listed": listed, "against": against}
+    new = NewBacktest(
+        RULE, rule.version, NOW - timedelta(days=90), NOW, 1.0, 100, ticket_n, 0.001, result
+    )
+    with connect(url) as conn:
+        return rules.put_backtest(conn, new, NOW, "A. Berg")
+
+
+def test_a_backtest_shows_the_tickets_it_would_have_made(own, url):
+    at = NOW - timedelta(days=40)
+    day = at.astimezone(SWEDEN).date()
+    against = {
+        "version": 1, "in_both": 1, "only_before": [f"chair-2 brake {day}"], "only_before_n": 1,
+        "only_after": [f"chair-1 brake {day}"], "only_after_n": 1,
+    }  # fmt: skip
+    items = [would_be("chair-1", at), would_be("chair-2", at + timedelta(days=3)), {"device": "x"}]
+    number = listing(url, items, against)
+    found = own.get(f"/api/v1/rules/{RULE}/backtests/{number}/tickets").json()
+    assert [(one["device_id"], one["is_new"]) for one in found["tickets"]] == [
+        ("chair-2", False), ("chair-1", True),
+    ]  # fmt: skip
+    assert found["gone"] == [{"device_id": "chair-2", "cause": "brake", "day": f"{day}"}]
+    shown = own.get(f"/rules/{RULE}").text
+    for said in ("Bromsfel chair-1", "Bromsfel chair-2", "även förut", "Bara med version 1",
+                 "2 av 3 visas"):  # fmt: skip
+        assert said in shown, said
+    assert "Brake fault chair-1" in own.get(f"/rules/{RULE}?lang=en").text
+    assert own.get(f"/api/v1/rules/{RULE}/backtests/{number + 1}/tickets").status_code == 404
+
+
+def test_a_comparison_that_was_cut_does_not_say_what_is_new(own, url):
+    against = {"version": 1, "only_after": [], "only_after_n": 7}
+    number = listing(url, [would_be("chair-1", NOW)], against)
+    found = own.get(f"/api/v1/rules/{RULE}/backtests/{number}/tickets").json()
+    assert [one["is_new"] for one in found["tickets"]] == [None]
+
+
+def test_a_backtest_names_no_device_outside_the_callers_reach(own, url):
+    register(url, "far-1", tenant="other")
+    day = NOW.astimezone(SWEDEN).date()
+    against = {"version": 1, "only_before": [f"far-1 brake {day}"], "only_before_n": 1}
+    number = listing(url, [would_be("far-1", NOW), would_be("chair-1", NOW)], against)
+    for path in (f"/api/v1/rules/{RULE}/backtests/{number}/tickets", f"/rules/{RULE}"):
+        text = own.get(path).text
+        assert "far-1" not in text
+        assert "chair-1" in text
+        centre = own.get(path, headers=bearer(Role.TECHNICIAN, centre="elsewhere")).text
+        assert "chair-1" not in centre
 
 
 def test_a_rule_is_turned_off_and_on_with_a_reason(own, url):
