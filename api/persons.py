@@ -152,7 +152,10 @@ class ErasureTold(PersonTold):
 @router.post("/erase", operation_id="erase_person", responses=CREATING)
 def erase_person(rooms: InRooms, errand: InErrand, told: ErasureTold) -> ErasureOut:
     """Erase what the law lets go of a person's finished loans. A hold beats it."""
-    found = tried(rooms, errand, told) if told.dry_run else erased(rooms, errand, told)
+    if told.dry_run:
+        found = tried(rooms, replace(errand, operation="try_erasure"), told)
+    else:
+        found = erased(rooms, errand, told)
     return ErasureOut(
         erased=[ErasedLoanOut.model_validate(one) for one in found.erased],
         block_n=found.block_n,

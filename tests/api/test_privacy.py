@@ -329,6 +329,8 @@ def test_an_erasure_is_tried_before_it_is_done(place):
     again = place.post("/api/v1/persons/erase", admin, json=asked).json()
     assert tried == again
     assert (tried["dry_run"], tried["erased"][0]["sample_n"]) == (True, 2)
+    assert entries(place, "erase_person") == []
+    assert entries(place, "try_erasure") == [(ASTRID, "Begäran 2026-118")] * 2
     done = place.post("/api/v1/persons/erase", admin, json={**asked, "dry_run": False}).json()
     assert done == {**tried, "dry_run": False}
     assert {stay["kept"] for stay in done["staying"]} == {
