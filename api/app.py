@@ -24,6 +24,7 @@ from api import (
     fhir,
     findings,
     gaps,
+    holds,
     ingest,
     ledger,
     loans,
@@ -61,7 +62,7 @@ log = structlog.get_logger(__name__)
 
 _PARTS: Final = (
     devices, episodes, gaps, loans, tickets, actions, findings, overview, ledger, catalogue,
-    me, persons, audit, users, stream, fhir, ingest, vitals, signin, pages,
+    me, persons, holds, audit, users, stream, fhir, ingest, vitals, signin, pages,
 )  # fmt: skip
 _DESCRIPTION: Final = """Telemetry of assistive devices: devices, samples, faults, findings,
 tickets and the ledger.

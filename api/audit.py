@@ -10,10 +10,10 @@ from fastapi import APIRouter, Query
 from pydantic import AwareDatetime, Field
 
 from api import cursors
-from api.access.gate import InErrand
+from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING
-from api.rooms import InRooms
+from api.rooms import InRooms, Rooms
 from api.schemas import Instant, Out
 from fleet.access.audit import Row
 from storage import audit, privacy
@@ -35,6 +35,15 @@ class AuditAsked(_Asked):
     to: AwareDatetime | None = Field(None, description="RFC 3339; exclusive.")
     cursor: str | None = Field(None, max_length=400, description="`next_cursor`; opaque.")
     limit: int = Field(50, ge=1, le=500, description="Rows in one answer.")
+
+
+class AuditSought(AuditAsked):
+    """The same in a body, where a pseudonym may stand."""
+
+    person: str | None = Field(
+        None, min_length=1, max_length=80, pattern=_NO_NUL, examples=["p-4711"],
+        description="Only what concerns this pseudonym.",
+    )  # fmt: skip
 
 
 class EntryOut(Out):
@@ -69,7 +78,22 @@ def list_audit(
 ) -> EntryPage:
     """Who saw or changed what, the newest first. Whoever asks is logged too."""
     before = cursors.decode("audit", asked.cursor, cursors.read_number)
-    wanted = AuditFilter(
+    with rooms.read(errand) as conn:
+        shown, following = listed(conn, _wanted(errand, asked), asked.limit, before)
+    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+
+
+@router.post("/search", operation_id="search_audit")
+def search_audit(rooms: InRooms, errand: InErrand, asked: AuditSought) -> EntryPage:
+    """The same as a body, so that a pseudonym is in no address. The log notes whose it was."""
+    before = cursors.decode("audit", asked.cursor, cursors.read_number)
+    wanted = replace(_wanted(errand, asked), person=asked.person)
+    shown, following = sought(rooms, errand, wanted, asked.limit, before)
+    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+
+
+def _wanted(errand: Errand, asked: AuditAsked) -> AuditFilter:
+    return AuditFilter(
         errand.caller.tenant,
         device_id=asked.device,
         loan_no=asked.loan,
@@ -77,9 +101,15 @@ def list_audit(
         from_at=_in_years(asked.from_),
         until_at=_in_years(asked.to),
     )
-    with rooms.read(errand) as conn:
-        shown, following = listed(conn, wanted, asked.limit, before)
-    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+
+
+def sought(
+    rooms: Rooms, errand: Errand, wanted: AuditFilter, limit: int, before_no: int | None
+) -> tuple[list[Row], str | None]:
+    """As `listed`; that somebody looked for a person is an entry about the person."""
+    about = {} if wanted.person is None else {"person": wanted.person}
+    with rooms.change(replace(errand, objects=about, person=wanted.person)) as conn:
+        return listed(conn, wanted, limit, before_no)
 
 
 def listed(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from api.dues import Due, binding, dues
-from api.preview import preview, visible
+from api.preview import PREVIEW_BYTES, preview, visible
 from api.schemas import (
     CLOCK_WORDS,
     ClockOut,
@@ -137,8 +137,9 @@ def ledger_out(row: LedgerRow) -> DeviceLedgerOut:
     )
 
 
-def quarantined_out(row: QuarantineRow) -> QuarantinedOut:
-    shown = preview(row.payload, row.payload_size)
+def quarantined_out(row: QuarantineRow, limit: int = PREVIEW_BYTES) -> QuarantinedOut:
+    """One refused message, with the first `limit` bytes of its payload."""
+    shown = preview(row.payload, row.payload_size, limit)
     return QuarantinedOut.model_validate(
         {
             "quarantine_no": row.quarantine_no,

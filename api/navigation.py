@@ -29,6 +29,9 @@ PLACES: Final[Sequence[Place]] = (
     Place("/key-figures", "figures.nav", "figures_page"),
     Place("/rules", "rules.nav", "rules_page"),
     Place("/data-health", "app.health", "health_page"),
+    Place("/users", "users.nav", "users_page"),
+    Place("/persons", "persons.nav", "persons_page"),
+    Place("/holds", "holds.nav", "holds_page"),
     Place("/access-log", "log.nav", "access_log_page"),
 )
 

@@ -1,4 +1,4 @@
-"""JSON: a person's request for what is kept about them, its erasure, and holds after incidents.
+"""JSON: a person's request for what is kept about them, and for its erasure.
 
 A pseudonym stands in the body of a request and never in an address, which others log.
 """
@@ -6,46 +6,67 @@ A pseudonym stands in the body of a request and never in an address, which other
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import IO, Annotated, Final
+from hashlib import sha256
+from typing import IO, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import cursors
 from api.access.gate import Errand, InErrand
-from api.asking import _Asked
-from api.problems import CREATING, READING, ProblemError, not_found
-from api.rooms import InRooms
-from api.schemas import Instant, Out
+from api.problems import CREATING, ProblemError, not_found
+from api.rooms import InRooms, Rooms
+from api.schemas import Out
 from api.texts import text
-from storage import erasure, privacy
+from fleet.access.scopes import Reach
+from fleet.privacy import WHY_MAX
+from storage import erasure
 from storage.connection import Connection
+from storage.erasure import Erasure, Staying
 from storage.privacy import PrivacyError
 
-router = APIRouter(prefix="/api/v1", tags=["persons"])
+router = APIRouter(prefix="/api/v1/persons", tags=["persons"])
 
-_NO_NUL: Final = r"^[^\x00]*$"
+NO_NUL: Final = r"^[^\x00]*$"
+WHY_MIN: Final = 3
+PERSON_MAX: Final = 80
 _IN_MEMORY_BYTES: Final = 4_000_000
 _PIECE_BYTES: Final = 65_536
 _ARCHIVE: Final = "application/zip"
 
 
-class _Told(BaseModel):
-    """A body. A misspelt field is refused rather than ignored."""
+class Told(BaseModel):
+    """A body. A misspelt field is refused rather than ignored; ends are trimmed."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, str_strip_whitespace=True)
 
 
-class PersonTold(_Told):
+class PersonTold(Told):
     """Whose request it is. The reason, such as a case number, stands in the access log."""
 
-    person: str = Field(min_length=1, max_length=80, pattern=_NO_NUL, examples=["p-4711"])
-    why: str = Field(min_length=3, max_length=500, pattern=_NO_NUL, examples=["Begäran 2026-117"])
+    person: str = Field(min_length=1, max_length=PERSON_MAX, pattern=NO_NUL, examples=["p-4711"])
+    why: str = Field(
+        min_length=WHY_MIN, max_length=WHY_MAX, pattern=NO_NUL, examples=["Begäran 2026-117"]
+    )
+
+
+def for_whole_tenant(errand: Errand) -> None:
+    """Refuse somebody who reaches less than the tenant: a person's loans may be anywhere in it.
+
+    Raises:
+        ProblemError: 403.
+    """
+    if errand.scope.reach is not Reach.TENANT:
+        raise ProblemError(
+            403,
+            "whole-tenant",
+            "This is about the whole organisation, and the sign-in reaches one centre of it.",
+            "Sign in with a commission for the whole organisation.",
+        )
 
 
 def _about(errand: Errand, told: PersonTold) -> Errand:
@@ -53,7 +74,7 @@ def _about(errand: Errand, told: PersonTold) -> Errand:
 
 
 @router.post(
-    "/persons/export",
+    "/export",
     operation_id="export_person",
     response_class=StreamingResponse,
     responses={
@@ -63,18 +84,28 @@ def _about(errand: Errand, told: PersonTold) -> Errand:
 )
 def export_person(rooms: InRooms, errand: InErrand, told: PersonTold) -> StreamingResponse:
     """Everything about a person's loans, also what they do not share. Staff have no names in it."""
+    return exported(rooms, errand, told, datetime.now(UTC))
+
+
+def exported(rooms: Rooms, errand: Errand, told: PersonTold, now: datetime) -> StreamingResponse:
+    """The archive as a download; that it was made is logged with its reason.
+
+    Raises:
+        ProblemError: 404, nothing is linked to the person; 403, see `for_whole_tenant`.
+    """
+    for_whole_tenant(errand)
     with ExitStack() as undo:
         file = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
         with rooms.change(_about(errand, told)) as conn:
-            _exported(conn, errand.caller.tenant, told.person, file)
+            _write(conn, errand.caller.tenant, told.person, file, now)
         undo.pop_all()  # it is closed when it has been sent
     headers = {"Content-Disposition": 'attachment; filename="export.zip"'}
     return StreamingResponse(_pieces(file), media_type=_ARCHIVE, headers=headers)
 
 
-def _exported(conn: Connection, tenant: str, person: str, out: IO[bytes]) -> None:
+def _write(conn: Connection, tenant: str, person: str, out: IO[bytes], now: datetime) -> None:
     try:
-        erasure.export(conn, tenant, person, out, datetime.now(UTC))
+        erasure.export(conn, tenant, person, out, now)
     except PrivacyError as exc:
         raise _nobody() from exc
 
@@ -118,105 +149,72 @@ class ErasureTold(PersonTold):
     dry_run: bool = Field(True, description="Say what would go, and change nothing.")
 
 
-@router.post("/persons/erase", operation_id="erase_person", responses=CREATING)
+@router.post("/erase", operation_id="erase_person", responses=CREATING)
 def erase_person(rooms: InRooms, errand: InErrand, told: ErasureTold) -> ErasureOut:
     """Erase what the law lets go of a person's finished loans. A hold beats it."""
-    with rooms.change(_about(errand, told)) as conn:
-        result = _erased(conn, told.person, dry_run=told.dry_run)
+    if told.dry_run:
+        found = tried(rooms, replace(errand, operation="try_erasure"), told)
+    else:
+        found = erased(rooms, errand, told)
     return ErasureOut(
-        erased=[ErasedLoanOut.model_validate(one) for one in result.erased],
-        block_n=result.block_n,
-        staying=[
-            StayingOut(
-                kept=stay.kept,
-                loan_no=stay.loan_no,
-                why_sv=text(f"kept.{stay.kept}", "sv"),
-                why_en=text(f"kept.{stay.kept}", "en"),
-            )
-            for stay in result.staying
-        ],
+        erased=[ErasedLoanOut.model_validate(one) for one in found.erased],
+        block_n=found.block_n,
+        staying=[_staying_out(stay) for stay in found.staying],
         dry_run=told.dry_run,
     )
 
 
-def _erased(conn: Connection, person: str, *, dry_run: bool) -> erasure.Erasure:
-    """Do it; on trial it is done and taken back, so that the answer is what would happen."""
+def _staying_out(stay: Staying) -> StayingOut:
+    key = f"kept.{stay.kept}"
+    return StayingOut(
+        kept=stay.kept, loan_no=stay.loan_no, why_sv=text(key, "sv"), why_en=text(key, "en")
+    )
+
+
+def tried(rooms: Rooms, errand: Errand, told: PersonTold) -> Erasure:
+    """What an erasure would do: it is done and taken back. That it was asked is logged.
+
+    Raises:
+        ProblemError: 404, nothing is linked to the person; 403, see `for_whole_tenant`.
+    """
+    for_whole_tenant(errand)
+    with rooms.change(_about(errand, told)) as conn, conn.transaction(force_rollback=True):
+        return _erase(conn, told.person)
+
+
+class OtherwiseError(Exception):
+    """An erasure would do something else by now than what was confirmed; nothing is done."""
+
+
+def erased(rooms: Rooms, errand: Errand, told: PersonTold, confirmed: str | None = None) -> Erasure:
+    """Erase, and log it with its reason.
+
+    Args:
+        confirmed: what `tag_of` said of the trial that somebody has agreed to, where one has.
+
+    Raises:
+        OtherwiseError: by now it is something else.
+        ProblemError: as `tried`.
+    """
+    for_whole_tenant(errand)
+    with rooms.change(_about(errand, told)) as conn:
+        found = _erase(conn, told.person)
+        if confirmed is not None and confirmed != tag_of(found):
+            raise OtherwiseError
+        return found
+
+
+def tag_of(found: Erasure) -> str:
+    """Which loans go and what stays, in short. Values that come in meanwhile make no difference."""
+    parts: Sequence[object] = [
+        sorted(one.loan_no for one in found.erased),
+        sorted((str(stay.kept), stay.loan_no or 0) for stay in found.staying),
+    ]
+    return sha256(repr(parts).encode()).hexdigest()[:32]
+
+
+def _erase(conn: Connection, person: str) -> Erasure:
     try:
-        with conn.transaction(force_rollback=dry_run):
-            return erasure.erase(conn, person)
+        return erasure.erase(conn, person)
     except PrivacyError as exc:
         raise _nobody() from exc
-
-
-class HoldOut(Out):
-    """An order to keep everything about a device or a person."""
-
-    hold_no: int
-    device_id: str | None
-    person: str | None
-    why: str
-    who: str
-    from_at: Instant
-    released_at: Instant | None
-    released_by: str | None
-
-
-class HoldPage(Out):
-    items: list[HoldOut]
-    next_cursor: str | None
-
-
-class HoldsAsked(_Asked):
-    cursor: str | None = Field(None, max_length=400, description="`next_cursor`; opaque.")
-    limit: int = Field(50, ge=1, le=500, description="Rows in one answer.")
-
-
-class HoldTold(_Told):
-    """A device or a person, one of the two."""
-
-    device: str | None = Field(None, max_length=64, pattern=_NO_NUL)
-    person: str | None = Field(None, min_length=1, max_length=80, pattern=_NO_NUL)
-    why: str = Field(min_length=3, max_length=500, pattern=_NO_NUL)
-
-
-class HoldMadeOut(Out):
-    hold_no: int
-
-
-@router.get("/holds", operation_id="list_holds", responses=READING)
-def list_holds(rooms: InRooms, errand: InErrand, asked: Annotated[HoldsAsked, Query()]) -> HoldPage:
-    """Holds of the whole tenant, the newest first; released ones too."""
-    before = cursors.decode("holds", asked.cursor, cursors.read_number)
-    with rooms.read(errand) as conn:
-        rows = privacy.holds(conn, asked.limit + 1, before)
-    shown = rows[: asked.limit]
-    following = cursors.encode("holds", (shown[-1].hold_no,)) if len(rows) > asked.limit else None
-    return HoldPage(items=[HoldOut.model_validate(row) for row in shown], next_cursor=following)
-
-
-@router.post("/holds", operation_id="place_hold", status_code=201, responses=CREATING)
-def place_hold(rooms: InRooms, errand: InErrand, told: HoldTold) -> HoldMadeOut:
-    """After an incident: nothing about the device or the person is removed until it is released."""
-    objects = {"device": told.device} if told.device else {"person": told.person or ""}
-    noted = replace(errand, objects=objects, person=told.person, why=told.why)
-    who, now = errand.caller.name, datetime.now(UTC)
-    try:
-        with rooms.change(noted) as conn:
-            return HoldMadeOut(hold_no=privacy.hold(conn, **_fields(told), who=who, now=now))
-    except PrivacyError as exc:
-        raise ProblemError(409, "no-hold", f"No hold is placed: {exc}.", "See GET /holds.") from exc
-
-
-def _fields(told: HoldTold) -> dict[str, str]:
-    return {name: value for name, value in told.model_dump().items() if value is not None}
-
-
-@router.post("/holds/{hold_no}/release", operation_id="release_hold", responses=CREATING)
-def release_hold(
-    rooms: InRooms, errand: InErrand, hold_no: Annotated[int, Path(ge=1, lt=2**63)]
-) -> HoldMadeOut:
-    """End a hold: what waited is removed when its time comes."""
-    with rooms.change(errand) as conn:
-        if not privacy.release_hold(conn, hold_no, errand.caller.name, datetime.now(UTC)):
-            raise not_found("hold that runs with that number")
-    return HoldMadeOut(hold_no=hold_no)

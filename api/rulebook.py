@@ -64,7 +64,7 @@ class Tested:
 
 
 def tested(row: BacktestRow) -> Tested:
-    """The sums of a backtest; its lists name devices that the caller may not know of."""
+    """The sums of a backtest; for its lists, which name devices, see `api.would_be`."""
     outcomes: Mapping[str, Any] = row.result.get("outcomes") or {}
     against: Mapping[str, Any] = row.result.get("against") or {}
     return Tested(

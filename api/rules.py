@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from api import cursors
+from api import cursors, would_be
 from api.access.gate import InErrand
 from api.asking import _Asked, _Cursor, _Limit
 from api.etags import version_tag
@@ -24,6 +24,7 @@ from storage.tickets import RuleRecord
 router = APIRouter(prefix="/api/v1/rules", tags=["rules"])
 
 RECENT: Final = timedelta(days=90)
+LISTED_MAX: Final = 200
 RuleId = Annotated[
     str, Path(pattern=r"^[a-z0-9._-]{1,40}$", description="The rule's id, as `reported-fault`.")
 ]
@@ -96,6 +97,35 @@ class BacktestOut(Out):
     in_both_n: int | None
     only_before_n: int | None
     only_after_n: int | None
+
+
+class WouldBeOut(Out):
+    """A ticket that the version would have opened. `is_new` null: nothing tells."""
+
+    device_id: str
+    opened_at: Instant
+    cause: str
+    title_sv: str
+    title_en: str
+    is_new: bool | None = Field(description="Not so by `against_version`.")
+
+
+class GoneOut(Out):
+    """A ticket that only `against_version` would have opened; a day in Sweden."""
+
+    device_id: str
+    cause: str
+    day: date
+
+
+class BacktestTicketsOut(Out):
+    """Of devices within the caller's reach, the newest first. A backtest lists at most 200."""
+
+    version: int
+    ticket_n: int = Field(description="Tickets in all, over the installation.")
+    against_version: int | None
+    tickets: list[WouldBeOut]
+    gone: list[GoneOut]
 
 
 class BacktestPage(Out):
@@ -181,6 +211,26 @@ def list_backtests(
         following = cursors.encode("backtests", (shown[-1].backtest_no,))
     items = [BacktestOut.model_validate(tested(row)) for row in shown]
     return BacktestPage(items=items, next_cursor=following)
+
+
+@router.get(
+    "/{rule_id}/backtests/{backtest_no}/tickets",
+    operation_id="list_backtest_tickets",
+    responses=READING,
+)
+def list_backtest_tickets(
+    rooms: InRooms,
+    errand: InErrand,
+    rule_id: RuleId,
+    backtest_no: Annotated[int, Path(ge=1, lt=2**63 - 1)],
+) -> BacktestTicketsOut:
+    """The tickets that a backtest would have made, and those that it would not have any more."""
+    with rooms.read(errand) as conn:
+        known_head(conn, rule_id)
+        row = rulebook.backtest(conn, rule_id, backtest_no)
+        if row is None:
+            raise not_found("backtest of the rule with that number")
+        return BacktestTicketsOut.model_validate(would_be.listed(conn, row, LISTED_MAX))
 
 
 @router.post("/{rule_id}/enable", operation_id="enable_rule", responses=CHANGING)

@@ -503,7 +503,7 @@ class LedgerOut(Out):
 
 
 class PreviewOut(Out):
-    """The beginning of the payload: escaped text, or hex where it is binary."""
+    """The payload or its beginning: escaped text, or hex where it is binary."""
 
     kind: Literal["text", "hex", "empty"]
     text: str

@@ -19,10 +19,11 @@ from fleet.access.scopes import Reach, scope_of
 from storage import users
 from storage.connection import Connection
 from storage.idempotency import Answer
+from storage.users import UserRow
 
 router = APIRouter(prefix="/api/v1", tags=["users"], responses=READING)
 
-_SUBJECT_MAX: Final = 200
+SUBJECT_MAX: Final = 200
 
 
 class MeOut(Out):
@@ -96,33 +97,49 @@ def get_me(errand: InErrand) -> MeOut:
 @router.get("/users", operation_id="list_users")
 def list_users(rooms: InRooms, errand: InErrand, asked: Annotated[UsersAsked, Query()]) -> UserPage:
     """Who of my organisation has a session, or had one within the last day; by id."""
-    after = cursors.decode("users", asked.cursor, cursors.read_text) or ""
     now = datetime.now(UTC)
     with rooms.read(errand) as conn:
         idle_since = now - rooms.settings.access.idle_for
-        rows = users.lately(conn, now, idle_since, after, asked.limit + 1)
-    shown = rows[: asked.limit]
-    following = cursors.encode("users", (shown[-1].subject,)) if len(rows) > len(shown) else None
+        shown, following = listed(conn, now, idle_since, asked.limit, asked.cursor)
     return UserPage(items=[UserOut.model_validate(row) for row in shown], next_cursor=following)
+
+
+def listed(
+    conn: Connection, now: datetime, idle_since: datetime, limit: int, cursor: str | None
+) -> tuple[list[UserRow], str | None]:
+    """Users by id after a cursor, and the cursor of what follows."""
+    after = cursors.decode("users", cursor, cursors.read_text) or ""
+    rows = users.lately(conn, now, idle_since, after, limit + 1)
+    shown = rows[:limit]
+    return shown, cursors.encode("users", (shown[-1].subject,)) if len(rows) > limit else None
 
 
 @router.post("/users/{user_id}/sign-out", operation_id="sign_out_user", responses=CREATING)
 def sign_out_user(
     rooms: InRooms,
     errand: InErrand,
-    user_id: Annotated[str, Path(max_length=_SUBJECT_MAX, pattern=r"^[^\x00]+$")],
+    user_id: Annotated[str, Path(max_length=SUBJECT_MAX, pattern=r"^[^\x00]+$")],
     idempotency_key: IdempotencyKey = None,
 ) -> SignedOutOut:
     """End every session of somebody of my organisation. Tokens last until they run out."""
     now = datetime.now(UTC)
     key = key_of(errand, idempotency_key, user_id, _Nothing())
     with rooms.change(errand) as conn:
-        answer = once(conn, key, now, lambda: _signed_out(conn, user_id, now))
+        answer = once(conn, key, now, lambda: _answer(conn, user_id, now))
     return SignedOutOut.model_validate(answer.body)
 
 
-def _signed_out(conn: Connection, subject: str, now: datetime) -> Answer:
+def _answer(conn: Connection, subject: str, now: datetime) -> Answer:
+    return Answer(200, {"subject": subject, "ended_n": signed_out(conn, subject, now)})
+
+
+def signed_out(conn: Connection, subject: str, now: datetime) -> int:
+    """End every session of somebody; return how many were open.
+
+    Raises:
+        ProblemError: 404, nobody of that id has signed in lately.
+    """
     ended_n = users.end_sessions(conn, subject, now)
     if ended_n is None:
         raise not_found("user with that id who has signed in lately")
-    return Answer(200, {"subject": subject, "ended_n": ended_n})
+    return ended_n

@@ -349,7 +349,7 @@ def describe(
         LendingError: unknown device, or a fact that cannot be one.
     """
     for fact, value in facts.items():
-        _check_fact(fact, value)
+        check_fact(fact, value)
     given = [str(fact) for fact in facts]
     values = {str(fact): facts.get(fact) for fact in Fact}
     parameters = {"device": device, "given": given, **values}
@@ -359,7 +359,12 @@ def describe(
     return dict(zip(Fact, row, strict=True))
 
 
-def _check_fact(fact: Fact, value: str | date | None) -> None:
+def check_fact(fact: Fact, value: str | date | None) -> None:
+    """Refuse what cannot be a fact.
+
+    Raises:
+        LendingError: not of its kind, odd characters, or an address.
+    """
     if value is None:
         return
     if (fact is Fact.IN_SERVICE_ON) is not isinstance(value, date):

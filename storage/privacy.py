@@ -238,6 +238,7 @@ class Hold:
     from_at: datetime
     released_at: datetime | None
     released_by: str | None
+    released_why: str | None
 
 
 def hold(  # noqa: PLR0913 - what is held, why, by whom and when, by keyword
@@ -270,9 +271,15 @@ def hold(  # noqa: PLR0913 - what is held, why, by whom and when, by keyword
     return int(row[0])
 
 
-def release_hold(conn: Connection, hold_no: int, who: str, now: datetime) -> bool:
-    """End a hold; False where there is none that runs."""
-    values = {"hold_no": hold_no, "who": who, "now": now}
+def release_hold(
+    conn: Connection, hold_no: int, who: str, now: datetime, why: str | None = None
+) -> bool:
+    """End a hold; False where there is none that runs.
+
+    Raises:
+        psycopg.errors.CheckViolation: the reason is not of 3 to 500 characters.
+    """
+    values = {"hold_no": hold_no, "who": who, "now": now, "why": why}
     return conn.execute(_SQL["release_hold"], values).fetchone() is not None
 
 

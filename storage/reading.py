@@ -607,7 +607,10 @@ class QuarantineFilter:
 def quarantined(
     conn: Connection, wanted: QuarantineFilter, limit: int, before_no: int | None = None
 ) -> list[QuarantineRow]:
-    """The newest first, by first receipt: redelivery does not move a row."""
+    """The newest first, by first receipt: redelivery does not move a row.
+
+    Of each payload the first 4,096 bytes.
+    """
     return _all(
         conn,
         QuarantineRow,
@@ -620,9 +623,8 @@ def quarantined(
 
 
 def quarantined_message(conn: Connection, quarantine_no: int) -> QuarantineRow | None:
-    """One refused message, or None."""
-    rows = quarantined(conn, QuarantineFilter(), 1, quarantine_no + 1)
-    return next((row for row in rows if row.quarantine_no == quarantine_no), None)
+    """One refused message with all that was kept of it, or None."""
+    return _one(conn, QuarantineRow, "quarantined_message", quarantine_no=quarantine_no)
 
 
 def backlog(conn: Connection) -> BacklogRow:

@@ -122,6 +122,11 @@ def _check(devices: Iterable[NewDevice], tenant: str, centre: str | None) -> Non
             raise RegistryError(f"{device.id}: model {device.model!r} is none of {listed}")
 
 
+def owners_of(conn: Connection, devices: Iterable[str]) -> dict[str, str]:
+    """Device → tenant, of those that are registered."""
+    return dict(conn.execute(SQL["owners_of"], {"ids": list(devices)}).fetchall())
+
+
 def set_status(conn: Connection, device: str, status: str) -> bool:
     """Claim (`active`), suspend (`pending`) or revoke a device; False when it is unknown."""
     found = conn.execute(SQL["set_device_status"], {"id": device, "status": status}).fetchone()

@@ -7,8 +7,8 @@ dated by it, and no deadline is won by our own failure to read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Final, NamedTuple
 
@@ -22,6 +22,7 @@ from storage.intake import SQL as INTAKE_SQL
 from storage.intake import Intake, locked_ledger, write_ledger
 from storage.quarantine import storable
 from storage.queries import load_queries
+from storage.reading import QuarantineFilter
 
 _SQL: Final = load_queries("replays.sql")
 
@@ -67,6 +68,35 @@ class _Kept(NamedTuple):
     def refusal(self) -> Refusal:
         is_settled = self.epoch is not None and self.seq is not None
         return Refusal(self.message_n, (self.epoch or "", self.seq or 0) if is_settled else None)
+
+
+@dataclass(frozen=True, slots=True)
+class NotReplayed:
+    """One message that could not be replayed, and why."""
+
+    quarantine_no: int
+    detail: str
+
+
+def waiting(conn: Connection, wanted: QuarantineFilter, limit: int, after_no: int = 0) -> list[int]:
+    """What is still in quarantine, the oldest first, within the caller's reach."""
+    values = {**asdict(wanted), "limit": limit, "after_no": after_no}
+    return [number for (number,) in conn.execute(_SQL["waiting_in_quarantine"], values)]
+
+
+def replay_each(
+    intake: Intake, numbers: Iterable[int], now: datetime, *, dry_run: bool = False
+) -> Iterator[Replayed | NotReplayed]:
+    """Decide refused messages again, each in a transaction of its own, as they are asked for.
+
+    Raises:
+        DatabaseDownError: at one of them; those before it are done.
+    """
+    for number in numbers:
+        try:
+            yield replay(intake, number, now, dry_run=dry_run)
+        except (NotInQuarantineError, ReplayRefusedError) as exc:
+            yield NotReplayed(number, str(exc))
 
 
 def replay(intake: Intake, quarantine_no: int, now: datetime, *, dry_run: bool = False) -> Replayed:

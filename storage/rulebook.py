@@ -7,7 +7,7 @@ the caller's reach. Functions take a connection and never commit.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, TypeVar
@@ -65,7 +65,7 @@ class SwitchRow:
 
 @dataclass(frozen=True, slots=True)
 class BacktestRow:
-    """`result` names devices of every tenant: only its sums may leave the house."""
+    """`result` names devices of every tenant: its lists are cut to whom they are shown to."""
 
     backtest_no: int
     version: int
@@ -118,6 +118,18 @@ def backtests(
 def compared(conn: Connection, rule_id: str) -> list[BacktestRow]:
     """The newest backtest of each of the last versions, the oldest version first."""
     return _all(conn, BacktestRow, "compared_backtests", rule_id=rule_id, limit=COMPARED)
+
+
+def backtest(conn: Connection, rule_id: str, backtest_no: int) -> BacktestRow | None:
+    """One backtest of a rule, or None."""
+    rows = backtests(conn, rule_id, 1, backtest_no + 1)
+    return next((row for row in rows if row.backtest_no == backtest_no), None)
+
+
+def seen_devices(conn: Connection, ids: Iterable[str]) -> frozenset[str]:
+    """Those of these devices that exist for the caller."""
+    rows = conn.execute(_SQL["seen_devices"], {"ids": list(ids)})
+    return frozenset(device for (device,) in rows)
 
 
 def hold(conn: Connection, rule_id: str) -> None:

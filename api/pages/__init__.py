@@ -16,14 +16,17 @@ from api.pages import (
     first_run,
     fleet,
     health,
+    holds,
     lending,
     new_ticket,
     patient,
+    persons,
     prescriber,
     quarantine,
     queue,
     rules,
     ticket,
+    users,
 )
 from api.pages.errors import error_page, is_for_people
 
@@ -47,6 +50,9 @@ for part in (
     patient,
     prescriber,
     access_log,
+    holds,
+    persons,
+    users,
     figures,
 ):
     router.include_router(part.router)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final
 
@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
 from api.access.gate import Errand, InErrand
-from api.audit import listed
+from api.audit import listed, sought
 from api.forms import Posted
 from api.own import what_was_done
 from api.problems import not_found
@@ -36,6 +36,15 @@ _SEED_MAX: Final = 2**31
 _TEXT_MAX: Final = 200
 
 
+@dataclass(frozen=True, slots=True)
+class Chain:
+    """Where the log ends now: the number, the hash and the time of its last row."""
+
+    no: int
+    hash: str
+    at: datetime
+
+
 @router.get("/access-log", operation_id="access_log_page")
 def access_log_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     wanted = _wanted(errand, say)
@@ -48,13 +57,44 @@ def access_log_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
         else:
             before = cursors.decode("audit", say.query.get("cursor"), cursors.read_number)
             rows, following = listed(conn, wanted, ROWS, before)
-        numbers = [row.no for row in rows]
-        checks = privacy.checked(conn, wanted.tenant, _CHECKS, numbers)
+        return _shown(conn, say, wanted, rows, following, sample_n=sample_n, seed=seed)
+
+
+@router.post("/access-log/search", operation_id="search_access_log_page")
+def search_access_log_page(
+    rooms: InRooms, errand: InErrand, say: Voice, form: Posted
+) -> HTMLResponse:
+    """What concerns one person, by a form: the pseudonym is in no address."""
+    said = {key: form.one(key) for key in ("from", "to", "cursor") if form.one(key)}
+    here = replace(say, path="/access-log", query=said)
+    wanted = replace(_wanted(errand, here), person=_text(form.one("person")))
+    before = cursors.decode("audit", said.get("cursor"), cursors.read_number)
+    rows: Sequence[Row] = []
+    following = None
+    if wanted.person is not None:
+        rows, following = sought(rooms, errand, wanted, ROWS, before)
+    with rooms.read(errand) as conn:
+        return _shown(conn, here, wanted, rows, following)
+
+
+def _shown(  # noqa: PLR0913 - what is on the page
+    conn: Connection,
+    say: Say,
+    wanted: AuditFilter,
+    rows: Sequence[Row],
+    following: str | None,
+    *,
+    sample_n: int = 0,
+    seed: int = 0,
+) -> HTMLResponse:
     return page(
         "access_log.html",
         say,
         rows=[(row, what_was_done(row.entry.action)) for row in rows],
-        checks=checks,
+        checks=privacy.checked(conn, wanted.tenant, _CHECKS, [row.no for row in rows]),
+        chain=_chain(conn, wanted.tenant),
+        tenant=wanted.tenant,
+        person=wanted.person,
         sample_n=sample_n,
         seed=seed,
         next_cursor=following,
@@ -62,6 +102,13 @@ def access_log_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
         is_later="cursor" in say.query,
         next_seed=secrets.randbelow(_SEED_MAX - 1) + 1,
     )
+
+
+def _chain(conn: Connection, tenant: str) -> Chain | None:
+    """Where the log ends; None for whoever sees only a part of it."""
+    head = audit.head(conn, tenant)
+    last = audit.page(conn, AuditFilter(tenant), 1)
+    return Chain(head.no, head.hash.hex(), last[0].entry.at) if head and last else None
 
 
 def _wanted(errand: Errand, say: Say) -> AuditFilter:

@@ -1,7 +1,8 @@
-"""Pages: messages in quarantine, one of them, and its replay."""
+"""Pages: messages in quarantine, one of them, and replay of one or of many."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -10,10 +11,20 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api import cursors
 from api.access.gate import InErrand
 from api.access.policy import shipped_policy
+from api.forms import Form, Posted
 from api.meanings import quarantined_out
-from api.preview import preview
+from api.preview import preview, visible
 from api.problems import ProblemError
-from api.quarantine import QuarantineNo, known_message, replayed
+from api.quarantine import (
+    AT_ONCE_MAX,
+    QuarantineNo,
+    ReplayAsked,
+    known_message,
+    replayed,
+    replayed_many,
+    word_of,
+)
+from api.readable import readable
 from api.rooms import InRooms
 from api.telling import Say, Voice, page
 from fleet.wire.reasons import Reason
@@ -44,6 +55,8 @@ def quarantine_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
         reasons=list(Reason),
         next_cursor=following,
         is_first=before is None,
+        may_replay=_may(say, "replay_all_page"),
+        at_once_max=AT_ONCE_MAX,
     )
 
 
@@ -74,14 +87,48 @@ def _shown(row: QuarantineRow, say: Say, refusal: str | None = None) -> HTMLResp
         200 if refusal is None else 409,
         row=quarantined_out(row),
         payload=preview(row.payload, row.payload_size, PAYLOAD_BYTES),
-        may_replay=_may_replay(say) and row.replayed_as in {None, "refused"},
+        laid_out=readable(row.payload, row.payload_size, row.content_type),
+        kept_n=len(row.payload),
+        may_replay=_may(say, "replay_page") and row.replayed_as in {None, "refused"},
         refusal=refusal,
         is_new=say.query.get("replayed") == "1",
     )
 
 
-def _may_replay(say: Say) -> bool:
-    return say.caller is not None and shipped_policy()["replay_page"].allows(say.caller.role)
+def _may(say: Say, operation: str) -> bool:
+    return say.caller is not None and shipped_policy()[operation].allows(say.caller.role)
+
+
+@router.post("/replay", operation_id="replay_all_page")
+def replay_all_page(rooms: InRooms, errand: InErrand, say: Voice, form: Posted) -> Response:
+    """Replay the next messages of a reason or a device, and show what became of each."""
+    reason, device = form.one("reason"), form.one("device")[:64]
+    wanted = QuarantineFilter(reason if reason in list(Reason) else None, device or None)
+    here = replace(say, path="/data-health/quarantine", query=_query_of(wanted))
+    if wanted == QuarantineFilter():
+        return RedirectResponse(here.link(here.path), 303)
+    asked = ReplayAsked.model_validate({**_query_of(wanted), "after": _number(form, "after")})
+    found = replayed_many(rooms, errand, asked, say.now)
+    return page(
+        "replayed.html",
+        here,
+        wanted=wanted,
+        rows=[(word_of(one), one) for one in found.each],
+        became=found.became,
+        next_after=found.next_after,
+        at_once_max=AT_ONCE_MAX,
+        visible=visible,
+    )
+
+
+def _query_of(wanted: QuarantineFilter) -> dict[str, str]:
+    said = {"reason": wanted.reason, "device": wanted.device_id}
+    return {name: value for name, value in said.items() if value}
+
+
+def _number(form: Form, name: str) -> int:
+    text = form.one(name)
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 @router.post("/{quarantine_no}/replay", operation_id="replay_page")

@@ -19,6 +19,7 @@ from api.rooms import InRooms
 from api.rulebook import Switch, known_head, parsed, precision_of, switch, tested
 from api.rules import RECENT, RuleId
 from api.telling import Say, Voice, page
+from api.would_be import listed
 from storage import reading, rulebook
 from storage.connection import Connection
 from storage.reading import FindingFilter
@@ -28,6 +29,7 @@ from storage.rules import BACKTEST_HOLDS
 router = APIRouter(prefix="/rules", include_in_schema=False)
 
 FINDING_ROWS: Final = 20
+WOULD_BE_ROWS: Final = 50
 _DIGITS_MAX: Final = 9
 
 
@@ -114,7 +116,7 @@ def _shown(
     typed: Switch | None = None,
 ) -> HTMLResponse:
     head = known_head(conn, rule_id)
-    tests = [tested(row) for row in rulebook.compared(conn, rule_id)]
+    compared = rulebook.compared(conn, rule_id)
     at_rule = say if refusal is None else _reading(say, rule_id)
     return page(
         "rule.html",
@@ -122,7 +124,8 @@ def _shown(
         200 if refusal is None else 409,
         head=head,
         rule=parsed(head.body),
-        tests=tests,
+        tests=[tested(row) for row in compared],
+        would_be=[listed(conn, row, WOULD_BE_ROWS) for row in reversed(compared[-2:])],
         may_switch=_may_switch(say),
         refusal=refusal,
         typed=typed,

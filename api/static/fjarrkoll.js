@@ -11,10 +11,11 @@ for (const button of document.querySelectorAll("[data-print]")) {
 }
 
 // A form is sent once, however often its button is pressed. Coming back from the next page opens it.
+// One that gives a file stays on its page, and may be sent again.
 
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  if (form.method !== "post") return;
+  if (form.method !== "post" || "again" in form.dataset) return;
   if (form.dataset.sent) event.preventDefault();
   form.dataset.sent = "yes";
 });

@@ -265,7 +265,7 @@ def release(
     from storage.privacy import PrivacyError, release_hold  # noqa: PLC0415
 
     def work(conn: Connection) -> int:
-        if not release_hold(conn, number, who, datetime.now(UTC)):
+        if not release_hold(conn, number, who, datetime.now(UTC), why.strip() or None):
             raise PrivacyError(f"no hold {number} runs in {tenant}: see `fjarrkoll hold list`")
         note(conn, tenant, Deed("release_hold", "hold", str(number), who, why))
         return number
@@ -295,9 +295,12 @@ def list_holds(tenant: InTenant, as_json: AsJson = False) -> None:
 
 
 def _hold_line(one: Hold) -> str:
-    ended = f", released {spoken(one.released_at)} by {one.released_by}" if one.released_at else ""
     about = one.device_id or one.person
-    return f"{one.hold_no:>6}  {about}  {one.why}, {one.who}, {spoken(one.from_at)}{ended}"
+    said = f"{one.hold_no:>6}  {about}  {one.why}, {one.who}, {spoken(one.from_at)}"
+    if one.released_at is None:
+        return said
+    why = f": {one.released_why}" if one.released_why else ""
+    return f"{said}, released {spoken(one.released_at)} by {one.released_by}{why}"
 
 
 def _held(tenant: str, work: Callable[[Connection], Any], *, dry_run: bool) -> Any:

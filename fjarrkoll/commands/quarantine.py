@@ -14,6 +14,7 @@ from fjarrkoll.console import AsJson, begin, fail, show
 if TYPE_CHECKING:
     from storage.connection import Connection
     from storage.reading import QuarantineRow
+    from storage.replays import NotReplayed, Replayed
 
 app = typer.Typer(no_args_is_help=True, help="Messages that could not be used, and their replay.")
 
@@ -92,25 +93,32 @@ def replay_messages(
 
 
 def _replayed(numbers: Sequence[int], *, dry_run: bool) -> Iterator[dict[str, Any]]:
-    from fleet.replays import WAY_IN, ReplayRefusedError  # noqa: PLC0415
+    from fleet.replays import WAY_IN  # noqa: PLC0415
     from storage.intake import Intake  # noqa: PLC0415
-    from storage.replays import NotInQuarantineError, replay  # noqa: PLC0415
+    from storage.replays import replay_each  # noqa: PLC0415
 
     with Intake(begin().required("database_url"), WAY_IN, ROLE) as intake:
-        for number in numbers:
-            try:
-                found = replay(intake, number, datetime.now(UTC), dry_run=dry_run)
-            except (NotInQuarantineError, ReplayRefusedError) as exc:
-                yield {"quarantine_no": number, "became": "not_replayed", "detail": str(exc)}
-                continue
-            yield {
-                "quarantine_no": number,
-                "became": str(found.became),
-                "message_n": found.message_n,
-                "sample_n": found.sample_n,
-                "reason": found.reason,
-                "detail": found.detail,
-            }
+        for found in replay_each(intake, numbers, datetime.now(UTC), dry_run=dry_run):
+            yield _result(found)
+
+
+def _result(found: Replayed | NotReplayed) -> dict[str, Any]:
+    from storage.replays import NotReplayed  # noqa: PLC0415
+
+    if isinstance(found, NotReplayed):
+        return {
+            "quarantine_no": found.quarantine_no,
+            "became": "not_replayed",
+            "detail": found.detail,
+        }
+    return {
+        "quarantine_no": found.quarantine_no,
+        "became": str(found.became),
+        "message_n": found.message_n,
+        "sample_n": found.sample_n,
+        "reason": found.reason,
+        "detail": found.detail,
+    }
 
 
 def _told(
@@ -124,9 +132,12 @@ def _told(
 
 
 def _waiting(reason: str | None, device: str | None) -> list[int]:
-    """What is still in quarantine, the oldest first."""
-    rows = _rows(reason, device, AT_ONCE_MAX, None)
-    return sorted(row.quarantine_no for row in rows if row.replayed_as in {None, "refused"})
+    from storage.reading import QuarantineFilter  # noqa: PLC0415
+    from storage.replays import waiting  # noqa: PLC0415
+
+    _check_reason(reason)
+    with _connected() as conn:
+        return waiting(conn, QuarantineFilter(reason, device), AT_ONCE_MAX)
 
 
 def _rows(

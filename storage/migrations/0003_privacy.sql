@@ -75,9 +75,13 @@ CREATE TABLE incident_hold (
     released_at timestamptz,
     released_by text CONSTRAINT incident_hold_released_by_length
         CHECK (length(released_by) BETWEEN 1 AND 200),
+    released_why text CONSTRAINT incident_hold_released_why_length
+        CHECK (length(btrim(released_why)) BETWEEN 3 AND 500),
     CONSTRAINT incident_hold_of_one_thing CHECK ((device_no IS NULL) <> (person IS NULL)),
     CONSTRAINT incident_hold_released_by_somebody
-        CHECK ((released_at IS NULL) = (released_by IS NULL))
+        CHECK ((released_at IS NULL) = (released_by IS NULL)),
+    CONSTRAINT incident_hold_released_why_at_release
+        CHECK (released_why IS NULL OR released_at IS NOT NULL)
 );
 CREATE UNIQUE INDEX incident_hold_one_open ON incident_hold
     (tenant_no, coalesce(device_no, 0), coalesce(person, '')) WHERE released_at IS NULL;
@@ -470,5 +474,5 @@ GRANT INSERT (loan_no, ticket_no, step, helped, at), UPDATE (helped, at) ON self
 CREATE POLICY whole_tenant ON incident_hold TO fjarrkoll_api USING (
     tenant_no = (SELECT scope_tenant()) AND (SELECT scope_reach()) = 'tenant');
 GRANT SELECT ON incident_hold TO fjarrkoll_api;
-GRANT INSERT (tenant_no, device_no, person, why, who, from_at), UPDATE (released_at, released_by)
+GRANT INSERT (tenant_no, device_no, person, why, who, from_at), UPDATE (released_at, released_by, released_why)
     ON incident_hold TO fjarrkoll_api;

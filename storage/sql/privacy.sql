@@ -176,14 +176,16 @@ VALUES (scope_tenant(), %(person)s::text, %(why)s::text, %(who)s::text, %(now)s:
 RETURNING hold_no;
 
 -- name: release_hold
--- End a hold, and say who did.
-UPDATE incident_hold SET released_at = %(now)s::timestamptz, released_by = %(who)s::text
+-- End a hold, and say who did and why.
+UPDATE incident_hold SET released_at = %(now)s::timestamptz, released_by = %(who)s::text,
+    released_why = %(why)s::text
 WHERE hold_no = %(hold_no)s::bigint AND released_at IS NULL AND tenant_no = scope_tenant()
 RETURNING hold_no;
 
 -- name: holds
 -- Holds of the tenant, the newest first.
-SELECT h.hold_no, d.id AS device_id, h.person, h.why, h.who, h.from_at, h.released_at, h.released_by
+SELECT h.hold_no, d.id AS device_id, h.person, h.why, h.who, h.from_at, h.released_at, h.released_by,
+    h.released_why
 FROM incident_hold AS h LEFT JOIN device AS d USING (device_no)
 WHERE h.tenant_no = scope_tenant() AND h.hold_no < %(before_no)s::bigint
 ORDER BY h.hold_no DESC LIMIT %(limit)s::int;

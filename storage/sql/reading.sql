@@ -273,6 +273,13 @@ WHERE quarantine_no < %(before_no)s::bigint
 ORDER BY quarantine_no DESC
 LIMIT %(limit)s::int;
 
+-- name: quarantined_message
+-- One quarantined message, whole.
+SELECT quarantine_no, reason, detail, topic, tenant_id, device_id, content_type, payload,
+    payload_size, epoch, seq, message_n, received_at, last_at, replayed_at, replayed_as
+FROM quarantine
+WHERE quarantine_no = %(quarantine_no)s::bigint;
+
 -- name: backlog
 -- What waits to be worked on. Counts stop at a limit: more than that is only `many`.
 SELECT dirty_hour_n, dirty_oldest_at, inbox_n, inbox_oldest_at, outbox_n, slots_held_n, slot_n

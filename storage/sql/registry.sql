@@ -35,6 +35,11 @@ LEFT JOIN centre ON centre.tenant_no = tenant.tenant_no AND centre.id = %(centre
 ON CONFLICT (id) DO NOTHING
 RETURNING id;
 
+-- name: owners_of
+-- Whose these devices are, where they are registered.
+SELECT device.id, tenant.id FROM device JOIN tenant USING (tenant_no)
+WHERE device.id = ANY(%(ids)s::text[]);
+
 -- name: set_device_status
 -- Claim or revoke one device.
 UPDATE device SET status = %(status)s WHERE id = %(id)s RETURNING device_no;

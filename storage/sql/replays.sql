@@ -3,6 +3,15 @@
 SELECT topic, content_type, payload, payload_size, epoch, seq, message_n, received_at, replayed_as
 FROM quarantine WHERE quarantine_no = %(quarantine_no)s::bigint;
 
+-- name: waiting_in_quarantine
+-- Messages that have not left quarantine, the oldest first, after a given one.
+SELECT quarantine_no FROM quarantine
+WHERE quarantine_no > %(after_no)s::bigint AND (replayed_as IS NULL OR replayed_as = 'refused')
+    AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)
+    AND (%(device_id)s::text IS NULL OR device_id = %(device_id)s::text)
+ORDER BY quarantine_no
+LIMIT %(limit)s::int;
+
 -- name: hold_refused_message
 -- The same, held until COMMIT: two replays never move it twice.
 SELECT topic, content_type, payload, payload_size, epoch, seq, message_n, received_at, replayed_as

@@ -57,6 +57,10 @@ SELECT * FROM (
     LIMIT %(limit)s::int
 ) AS newest ORDER BY version;
 
+-- name: seen_devices
+-- Which of these devices exist for the caller.
+SELECT id FROM device WHERE id = ANY(%(ids)s::text[]);
+
 -- name: hold_rule
 -- One switch of a rule at a time, until COMMIT.
 SELECT pg_advisory_xact_lock(hashtext('rule_switch'), hashtext(%(rule_id)s::text));

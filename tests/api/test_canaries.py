@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from starlette.testclient import TestClient
 from support.people import access_settings, bearer, claims_of, sign
-from support.tenants import seed_two_tenants
+from support.tenants import filled, seed_two_tenants
 
 from api.access.gate import endpoints, operation_of
 from api.access.policy import shipped_policy
@@ -17,7 +17,10 @@ from api.app import create_app
 from api.limits import SIGN_INS, Limits
 from api.process import ApiSettings
 from fleet.access.callers import Role
+from fleet.rules.reader import shipped_rules
+from storage import rules
 from storage.connection import connect
+from storage.rules import NewBacktest
 from storage.sessions import open_session
 
 LIMITS = Limits(requests_per_s=1e6, request_burst=10**6, streams=0)
@@ -32,8 +35,22 @@ CODE = "canary-code-" + secrets.token_hex(8)
 @pytest.fixture(scope="module")
 def two(plain):
     name = "canaries"
-    yield seed_two_tenants(plain.create_migrated(name))
+    seeded = seed_two_tenants(plain.create_migrated(name))
+    put_backtest(seeded)
+    yield seeded
     plain.drop_database(name)
+
+
+def put_backtest(two):
+    """One backtest of a shipped rule, so that there is one to read."""
+    rule = shipped_rules()["reported-fault"][0]
+    new = NewBacktest(
+        rule.id, rule.version, two.now - timedelta(days=90), two.now, 1.0, 2, 0, 0.0, {}
+    )
+    with connect(two.url) as conn:
+        rules.sync_shipped(conn, two.now)
+        rules.put_backtest(conn, new, two.now, "A. Berg")
+        conn.commit()
 
 
 def with_password(url: str) -> str:
@@ -55,16 +72,18 @@ def heard(answer) -> str:
     return f"{headers}{answer.text}"
 
 
-def walked(client, two, headers) -> list[str]:
-    """What every readable endpoint answers, pages and vitals among them."""
-    paths = [
-        route.path.replace("{device_id}", two.own.device_id)
-        .replace("{ticket_no}", str(two.own.ticket_no))
-        .replace("{rule_id}", "reported-fault")
+def readable(client, two) -> dict[str, str]:
+    """Every endpoint that is read, pages and vitals among them, at what one tenant has."""
+    return {
+        operation_of(route): filled(route.path, two.own)
         for route in endpoints(client.app.routes)
         if "GET" in route.methods and operation_of(route) not in SIGN_INS
-    ]
-    return [heard(client.get(path, headers=headers)) for path in paths if "{" not in path]
+    }
+
+
+def walked(client, two, headers) -> list[str]:
+    """What every readable endpoint answers."""
+    return [heard(client.get(path, headers=headers)) for path in readable(client, two).values()]
 
 
 def test_no_secret_leaves(two, capfd):
@@ -110,6 +129,25 @@ def attacked(client) -> list[str]:
             client.get("/metrics"),
         )
     ]
+
+
+def test_the_walk_is_of_what_there_is(two):
+    """A walk past answers of 404 would find no secret anywhere."""
+    with application(two.url) as client:
+        paths = readable(client, two)
+        for role in Role:
+            found = {
+                operation: client.get(path, headers=bearer(role)).status_code
+                for operation, path in paths.items()
+                if is_for(role, operation)
+            }
+            assert {operation for operation, status in found.items() if status == 404} == set()
+            assert {operation for operation, status in found.items() if status >= 500} == set()
+
+
+def is_for(role, operation) -> bool:
+    rule = shipped_policy()[operation]
+    return rule.roles is not None and role in rule.roles
 
 
 def test_staff_never_read_the_name_behind_a_loan(two):

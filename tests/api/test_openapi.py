@@ -21,7 +21,9 @@ NOT_KEYED = {
     "erase_person": "what is gone is gone",
     "place_hold": "a second hold keeps what the first one keeps",
     "release_hold": "a hold is released once",
+    "search_audit": "reads; each time it was asked belongs in the log",
     "place_device": "a device that is there already stays there",
+    "replay_quarantine": "what was stored is not among those that wait",
     "replay_quarantined": "what was stored is refused a second time",
 }
 

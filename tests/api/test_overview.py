@@ -6,6 +6,7 @@ import csv
 import io
 from datetime import UTC, datetime, timedelta
 
+import cbor2
 import psycopg
 import pytest
 from starlette.testclient import TestClient
@@ -17,6 +18,7 @@ from api.figures import harmless
 from api.pages.health import lanes
 from api.process import ApiSettings
 from fleet.access.callers import Role
+from fleet.rules.facts import SWEDEN
 from fleet.rules.reader import shipped_rules
 from storage import rules
 from storage.connection import connect
@@ -120,6 +122,85 @@ def test_a_technician_reads_quarantine_and_does_not_replay(own):
     assert "/data-health/quarantine" not in own.get("/data-health", headers=desk).text
 
 
+def test_one_message_is_read_whole_and_its_bytes_are_saved(own, url):
+    payload = b'{"seq":0,"pad":"' + b"x" * 9_000 + b'\xff"}'
+    with Intake(url, "test") as intake:
+        intake.store([message(payload, tenant="exempel")])
+    listed = own.get("/api/v1/quarantine?limit=1").json()["items"][0]["payload"]
+    one = own.get("/api/v1/quarantine/4").json()["payload"]
+    assert (listed["is_cut"], one["is_cut"]) == (True, False)
+    assert bytes.fromhex(one["text"]) == payload
+    saved = own.get("/api/v1/quarantine/4/payload")
+    assert saved.content == payload
+    assert saved.headers["content-type"] == "application/octet-stream"
+    assert saved.headers["content-disposition"] == 'attachment; filename="quarantine-4.bin"'
+    assert logged(url, "get_quarantined_payload") == [("quarantine", "4", None)]
+    assert own.get("/api/v1/quarantine/99/payload").status_code == 404
+
+
+def test_the_page_lays_a_payload_out(own, url):
+    with Intake(url, "test") as intake:
+        intake.store([message(b'{"seq":0,"a":{"b":"<i>"}}', tenant="exempel")])
+        intake.store([
+            message(cbor2.dumps({"seq": 0}), tenant="exempel", content_type="application/cbor")
+        ])  # fmt: skip
+    shown = own.get("/data-health/quarantine/4").text
+    assert "Uppställt som JSON" in shown
+    assert "&#34;b&#34;: &#34;&lt;i&gt;&#34;" in shown
+    assert "/api/v1/quarantine/4/payload" in shown
+    decoded = own.get("/data-health/quarantine/5").text
+    assert "Avkodat från CBOR" in decoded
+    assert "a1 63 73 65 71 00" in decoded, "the bytes are there too"
+
+
+def test_many_are_replayed_at_once_each_by_itself(own, url):
+    asked = {"device": "chair-2"}
+    tried = own.post("/api/v1/quarantine/replay", json={**asked, "dry_run": True}).json()
+    assert tried["became"] == {"stored": 2, "duplicate": 0, "refused": 0, "not_replayed": 0}
+    first = own.post("/api/v1/quarantine/replay", json={**asked, "limit": 1}).json()
+    assert ([item["quarantine_no"] for item in first["items"]], first["next_after"]) == ([1], 1)
+    rest = own.post("/api/v1/quarantine/replay", json={**asked, "after": 1}).json()
+    assert [(item["quarantine_no"], item["became"]) for item in rest["items"]] == [(2, "stored")]
+    assert rest["next_after"] is None
+    again = own.post("/api/v1/quarantine/replay", json=asked).json()
+    assert again["items"] == []
+    refused = own.post("/api/v1/quarantine/replay", json={"reason": "malformed"}).json()
+    assert [item["became"] for item in refused["items"]] == ["refused"]
+    assert own.get("/api/v1/ledger").json()["total"]["holds"]
+    assert logged(url, "replay_quarantine")[0] == ("device", "chair-2", None)
+    for body in ({}, {"reason": "odd"}, {"device": "chair-2", "limit": 101}):
+        assert own.post("/api/v1/quarantine/replay", json=body).status_code == 422
+
+
+def test_many_are_replayed_from_the_page_by_reason_or_device(own, url):
+    assert "Välj en orsak eller ett hjälpmedel" in own.get("/data-health/quarantine").text
+    chosen = own.get("/data-health/quarantine?reason=unknown_device").text
+    assert "Läs in alla i urvalet på nytt" in chosen
+    done = own.post("/data-health/quarantine/replay", data={"reason": "unknown_device"})
+    assert done.status_code == 200
+    assert done.text.count('<td role="cell" class="main"') == 2
+    assert "<dd><strong>2</strong></dd>" in done.text
+    empty = own.post("/data-health/quarantine/replay", data={"device": "chair-2"})
+    assert "Inget meddelande i urvalet" in empty.text
+    nothing = own.post("/data-health/quarantine/replay", data={"reason": "odd"})
+    assert nothing.status_code == 303
+
+
+def test_many_are_never_another_tenants_and_only_an_administrators(own, url):
+    register(url, "far-1", tenant="other")
+    with Intake(url, "test") as intake:
+        intake.store([message(record(1), "far-2", tenant="other")])
+    register(url, "far-2", tenant="other")
+    asked = {"device": "far-2"}
+    assert own.post("/api/v1/quarantine/replay", json=asked).json()["items"] == []
+    technician = bearer(Role.TECHNICIAN)
+    for path, more in (("/api/v1", {"json": asked}), ("/data-health", {"data": asked})):
+        answer = own.post(f"{path}/quarantine/replay", headers=technician, **more)
+        assert answer.status_code == 403
+    page = own.get("/data-health/quarantine?reason=unknown_device", headers=technician).text
+    assert "Läs in alla" not in page
+
+
 def backtested(url, share=0.001, ran_at=NOW):
     rule = shipped_rules()[RULE][0]
     result = {
@@ -138,6 +219,64 @@ def backtested(url, share=0.001, ran_at=NOW):
             "A. Berg",
         )
         conn.commit()
+
+
+def would_be(device, at, **more):
+    titles = {"title_sv": f"Bromsfel {device}", "title_en": f"Brake fault {device}"}
+    return {"device": device, "cause": "brake", "opened_at": at.isoformat(), **titles, **more}
+
+
+def listing(url, listed, against=None, ticket_n=3):
+    """A backtest with lists, of the newest version."""
+    rule = shipped_rules()[RULE][0]
+    result = {"listed": listed, "against": against}
+    new = NewBacktest(
+        RULE, rule.version, NOW - timedelta(days=90), NOW, 1.0, 100, ticket_n, 0.001, result
+    )
+    with connect(url) as conn:
+        return rules.put_backtest(conn, new, NOW, "A. Berg")
+
+
+def test_a_backtest_shows_the_tickets_it_would_have_made(own, url):
+    at = NOW - timedelta(days=40)
+    day = at.astimezone(SWEDEN).date()
+    against = {
+        "version": 1, "in_both": 1, "only_before": [f"chair-2 brake {day}"], "only_before_n": 1,
+        "only_after": [f"chair-1 brake {day}"], "only_after_n": 1,
+    }  # fmt: skip
+    items = [would_be("chair-1", at), would_be("chair-2", at + timedelta(days=3)), {"device": "x"}]
+    number = listing(url, items, against)
+    found = own.get(f"/api/v1/rules/{RULE}/backtests/{number}/tickets").json()
+    assert [(one["device_id"], one["is_new"]) for one in found["tickets"]] == [
+        ("chair-2", False), ("chair-1", True),
+    ]  # fmt: skip
+    assert found["gone"] == [{"device_id": "chair-2", "cause": "brake", "day": f"{day}"}]
+    shown = own.get(f"/rules/{RULE}").text
+    for said in ("Bromsfel chair-1", "Bromsfel chair-2", "även förut", "Bara med version 1",
+                 "2 av 3 visas"):  # fmt: skip
+        assert said in shown, said
+    assert "Brake fault chair-1" in own.get(f"/rules/{RULE}?lang=en").text
+    assert own.get(f"/api/v1/rules/{RULE}/backtests/{number + 1}/tickets").status_code == 404
+
+
+def test_a_comparison_that_was_cut_does_not_say_what_is_new(own, url):
+    against = {"version": 1, "only_after": [], "only_after_n": 7}
+    number = listing(url, [would_be("chair-1", NOW)], against)
+    found = own.get(f"/api/v1/rules/{RULE}/backtests/{number}/tickets").json()
+    assert [one["is_new"] for one in found["tickets"]] == [None]
+
+
+def test_a_backtest_names_no_device_outside_the_callers_reach(own, url):
+    register(url, "far-1", tenant="other")
+    day = NOW.astimezone(SWEDEN).date()
+    against = {"version": 1, "only_before": [f"far-1 brake {day}"], "only_before_n": 1}
+    number = listing(url, [would_be("far-1", NOW), would_be("chair-1", NOW)], against)
+    for path in (f"/api/v1/rules/{RULE}/backtests/{number}/tickets", f"/rules/{RULE}"):
+        text = own.get(path).text
+        assert "far-1" not in text
+        assert "chair-1" in text
+        centre = own.get(path, headers=bearer(Role.TECHNICIAN, centre="elsewhere")).text
+        assert "chair-1" not in centre
 
 
 def test_a_rule_is_turned_off_and_on_with_a_reason(own, url):

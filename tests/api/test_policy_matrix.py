@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from starlette.testclient import TestClient
 from support.people import access_settings, bearer
-from support.tenants import seed_two_tenants
+from support.tenants import filled, seed_two_tenants
 
 from api.access.gate import endpoints, operation_of
 from api.access.policy import shipped_policy
@@ -24,7 +24,7 @@ from fleet.access.callers import Role
 LIMITS = Limits(requests_per_s=1e6, request_burst=10**6, streams=0)
 NOT_THIS_ROLE = "urn:fjarrkoll:problem:not-your-role"
 JSON = {"Accept": "application/json"}
-TENANT_WIDE = {"rule_id", "version", "policy_name", "name", "code", "system"}
+TENANT_WIDE = {"rule_id", "version", "backtest_no", "policy_name", "name", "code", "system"}
 """Path parameters that name nothing of a tenant's."""
 
 
@@ -61,23 +61,6 @@ def routes(app):
         (operation_of(route), next(iter(sorted(route.methods - {"HEAD"}))), route.path)
         for route in endpoints(app.routes)
     ]
-
-
-def named(things):
-    """Values of path and query parameters that name what one tenant has."""
-    metric = f"{things.device_id}.{things.metric_no}"
-    return {
-        "device_id": things.device_id, "ticket_no": things.ticket_no, "loan_no": things.loan_no,
-        "quarantine_no": things.quarantine_no, "finding_no": things.finding_no,
-        "device_metric_id": metric, "observation_id": f"{metric}.{things.sample_us}",
-        "user_id": things.subject, "rule_id": "reported-fault", "version": 1, "name": "x.css",
-        "policy_name": "vgr", "block_no": 1, "hold_no": 1, "entry_no": 1,
-    }  # fmt: skip
-
-
-def filled(path, things):
-    values = named(things)
-    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: str(values[found[1]]), path)
 
 
 def asked(document, path, method, things):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
+import secrets
 import uuid
 import zipfile
 from datetime import UTC, datetime, timedelta
@@ -12,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 from starlette.testclient import TestClient
-from support.people import UNIT, access_settings, bearer
+from support.people import UNIT, access_settings, bearer, claims_of
 
 from api.app import create_app
 from api.process import ApiSettings
@@ -20,6 +21,7 @@ from fleet.access.callers import Role
 from storage.deadlines import assign_agreement, open_clocks
 from storage.lending import end_loan, start_loan
 from storage.registry import NewDevice, add_devices, sync_catalogues
+from storage.sessions import open_session
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 DAY = timedelta(days=1)
@@ -327,6 +329,8 @@ def test_an_erasure_is_tried_before_it_is_done(place):
     again = place.post("/api/v1/persons/erase", admin, json=asked).json()
     assert tried == again
     assert (tried["dry_run"], tried["erased"][0]["sample_n"]) == (True, 2)
+    assert entries(place, "erase_person") == []
+    assert entries(place, "try_erasure") == [(ASTRID, "Begäran 2026-118")] * 2
     done = place.post("/api/v1/persons/erase", admin, json={**asked, "dry_run": False}).json()
     assert done == {**tried, "dry_run": False}
     assert {stay["kept"] for stay in done["staying"]} == {
@@ -348,9 +352,162 @@ def test_a_hold_beats_an_erasure_until_it_is_released(place):
     assert (kept["erased"], kept["staying"][0]["kept"]) == ([], "held")
     (listed,) = place.get("/api/v1/holds", auditor).json()["items"]
     assert (listed["device_id"], listed["why"]) == (CHAIR, "stolen välte")
-    released = place.post(f"/api/v1/holds/{held.json()['hold_no']}/release", admin)
-    assert released.status_code == 200
+    address = f"/api/v1/holds/{held.json()['hold_no']}/release"
+    assert place.post(address, admin, json={"why": "  "}).status_code == 422
+    assert place.post(address, admin, json={"why": "utredd"}).status_code == 200
+    (listed,) = place.get("/api/v1/holds", auditor).json()["items"]
+    assert (listed["released_by"], listed["released_why"]) == ("Adam Administratör", "utredd")
     assert place.post("/api/v1/persons/erase", admin, json=asked).json()["erased"]
+
+
+def only_centre(role) -> dict[str, str]:
+    return bearer(role, centre="norr")
+
+
+def test_one_centre_does_not_answer_for_the_whole_tenant(place):
+    asked = {"person": ASTRID, "why": "Begäran 2026-120"}
+    hold = {"device": CHAIR, "why": "stolen välte"}
+    centre = only_centre(Role.ADMINISTRATOR)
+    for address, body in (("persons/export", asked), ("persons/erase", asked), ("holds", hold)):
+        answer = place.post(f"/api/v1/{address}", centre, json=body)
+        assert (answer.status_code, answer.json()["type"][-12:]) == (403, "whole-tenant")
+    for address, form in (("persons/export", asked), ("persons/erasure", asked), ("holds", hold)):
+        answer = place.post(f"/{address}", centre, data=form)
+        assert answer.status_code == 409
+        assert "hela huvudmannen" in answer.text
+    for address in ("/persons", "/holds"):
+        assert '<form class="acts"' not in place.get(address, centre).text
+
+
+def entries(place, action):
+    items = place.get("/api/v1/audit?limit=500", auditor).json()["items"]
+    return [(row["person"], row["why"]) for row in items if row["action"] == action]
+
+
+def test_the_page_gives_an_export_and_no_address_has_the_person(place):
+    form = {"person": ASTRID, "why": "Begäran 2026-121"}
+    answer = place.post("/persons/export", admin, data=form)
+    assert answer.headers["content-disposition"].startswith("attachment")
+    assert "loans.json" in zipfile.ZipFile(io.BytesIO(answer.content)).namelist()
+    assert entries(place, "export_person_page") == [(ASTRID, "Begäran 2026-121")]
+    shown = place.post("/persons/erasure", admin, data=form)
+    assert ASTRID not in str(re.findall(r'(?:href|action|formaction)="([^"]*)"', shown.text))
+
+
+@pytest.mark.parametrize("address", ["export", "erasure", "erasure/confirmed"])
+@pytest.mark.parametrize(
+    ("person", "why", "said"),
+    [("", "skäl nog", "Skriv en pseudonym"), (ASTRID, "x", "Skriv ett skäl på 3 till 500"),
+     ("p-nobody", "skäl nog", "Inget lån är kopplat")],
+)  # fmt: skip
+def test_a_request_that_cannot_be_met_says_why_and_keeps_what_was_typed(
+    place, address, person, why, said
+):
+    form = {"person": person, "why": why, "agreed": "yes"}
+    answer = place.post(f"/persons/{address}", admin, data=form)
+    assert answer.status_code == 409
+    assert said in answer.text
+    assert f'name="why" value="{why}"' in answer.text
+    assert entries(place, "erase_person_page") == []
+
+
+def test_an_erasure_is_shown_then_confirmed_on_the_page(place):
+    with psycopg.connect(place.url) as conn:
+        end_loan(conn, CHAIR, NOW - DAY / 2)
+    form = {"person": ASTRID, "why": "Begäran 2026-122"}
+    shown = place.post("/persons/erasure", admin, data=form).text
+    for said in ("Inget är raderat ännu", "Blir kvar, och varför", "Åtkomstloggen ska enligt lag",
+                 CHAIR):  # fmt: skip
+        assert said in shown, said
+    tag = re.search(r'name="tag" value="(\w+)"', shown)[1]
+    unread = place.post("/persons/erasure/confirmed", admin, data={**form, "tag": tag})
+    assert (unread.status_code, "Kryssa för" in unread.text) == (409, True)
+    agreed = {**form, "tag": tag, "agreed": "yes"}
+    done = place.post("/persons/erasure/confirmed", admin, data=agreed)
+    assert done.status_code == 200
+    assert "Raderingen är gjord" in done.text
+    assert 'name="agreed"' not in done.text
+    again = place.post("/persons/erasure/confirmed", admin, data=agreed)
+    assert "Inget lån är kopplat" in again.text
+    assert entries(place, "erase_person_page") == [(ASTRID, "Begäran 2026-122")]
+
+
+def test_an_erasure_that_is_another_one_by_now_is_shown_anew(place):
+    with psycopg.connect(place.url) as conn:
+        end_loan(conn, CHAIR, NOW - DAY / 2)
+    form = {"person": ASTRID, "why": "Begäran 2026-123"}
+    shown = place.post("/persons/erasure", admin, data=form).text
+    tag = re.search(r'name="tag" value="(\w+)"', shown)[1]
+    place.post("/holds", admin, data={"device": CHAIR, "why": "stolen välte"})
+    answer = place.post(
+        "/persons/erasure/confirmed", admin, data={**form, "tag": tag, "agreed": "yes"}
+    )
+    assert answer.status_code == 409
+    assert "Något har ändrats sedan du läste" in answer.text
+    assert "En negativ händelse utreds" in answer.text
+    assert points(place, technician, "battery_voltage_v") == 1
+
+
+def test_a_hold_is_placed_by_the_number_on_the_device_and_released_with_a_reason(place):
+    form = {"device": "4471 0293", "why": "stolen välte"}
+    assert place.post("/holds", admin, data=form).headers["location"] == "/holds"
+    shown = place.get("/holds", auditor).text
+    assert CHAIR in shown
+    assert "stolen välte" in shown
+    assert 'name="why"' not in shown, "an auditor only reads"
+    assert "Det bevaras redan" in place.post("/holds", admin, data=form).text
+    (hold,) = place.get("/api/v1/holds", admin).json()["items"]
+    address = f"/holds/{hold['hold_no']}/release"
+    assert place.post(address, auditor, data={"why": "utredd"}).status_code == 403
+    assert "Skriv ett skäl" in place.post(address, admin, data={"why": ""}).text
+    done = place.post(address, admin, data={"why": "utredd"})
+    assert done.headers["location"] == f"/holds#hold-{hold['hold_no']}"
+    assert "Adam Administratör: utredd" in place.get("/holds", admin).text
+    assert "redan avslutat" in place.post(address, admin, data={"why": "utredd"}).text
+    assert entries(place, "release_hold_page") == [(None, "utredd")]
+
+
+@pytest.mark.parametrize(
+    ("form", "said"),
+    [({"why": "stolen välte"}, "antingen ett hjälpmedel eller en person"),
+     ({"device": CHAIR, "person": ASTRID, "why": "stolen"}, "antingen ett hjälpmedel"),
+     ({"device": "4471", "why": "stolen välte"}, "Inget hjälpmedel har det numret"),
+     ({"person": ASTRID, "why": "x"}, "Skriv ett skäl på 3 till 500")],
+)  # fmt: skip
+def test_a_hold_on_nothing_certain_is_not_placed(place, form, said):
+    answer = place.post("/holds", admin, data=form)
+    assert answer.status_code == 409
+    assert said in answer.text
+    assert place.get("/api/v1/holds", admin).json()["items"] == []
+
+
+def test_a_hold_on_a_person_notes_whose_and_names_no_address(place):
+    place.post("/holds", admin, data={"person": ASTRID, "why": "brännskada"})
+    assert entries(place, "place_hold_page") == [(ASTRID, "brännskada")]
+    shown = place.get("/holds", admin).text
+    assert ASTRID in shown
+    assert ASTRID not in str(re.findall(r'(?:href|action)="([^"]*)"', shown))
+
+
+def test_somebody_is_signed_out_from_the_page(place):
+    token = secrets.token_urlsafe(32)
+    caller = access_settings().claims.caller(claims_of(Role.TECHNICIAN))
+    with psycopg.connect(place.url) as conn:
+        open_session(conn, token, caller, datetime.now(UTC), timedelta(hours=1))
+    cookie = {"Cookie": f"fjarrkoll_session={token}"}
+    assert place.get("/devices", cookie).status_code == 200
+    shown = place.get("/users", admin).text
+    assert "1 öppen session" in shown
+    done = place.post("/users/sign-out", admin, data={"subject": caller.subject})
+    assert done.headers["location"] == "/users?ended=1"
+    assert "1 session är avslutad" in place.get(done.headers["location"], admin).text
+    assert place.get("/devices", cookie).status_code == 303
+    assert place.post("/users/sign-out", admin, data={"subject": "nobody"}).status_code == 404
+    other = bearer(Role.ADMINISTRATOR, tenant="annan")
+    assert place.post("/users/sign-out", other, data={"subject": caller.subject}).status_code == 404
+    (entry,) = [row for row in place.get("/api/v1/audit", auditor).json()["items"]
+                if row["action"] == "sign_out_user_page"]  # fmt: skip
+    assert (entry["object_kind"], entry["object_id"]) == ("user", caller.subject)
 
 
 @pytest.mark.parametrize("who", [technician, frida, astrid, auditor])
@@ -408,6 +565,54 @@ def test_a_spot_check_draws_the_same_entries_again_and_notes_what_was_checked(pl
     first = place.get(f"/access-log?cursor=&to={NOW + DAY:%Y-%m-%d}", auditor).text
     assert "rimligt" in first
     assert place.post("/access-log/99999999/check", auditor, data={"note": "x"}).status_code == 404
+
+
+def test_the_log_is_searched_by_person_and_the_person_sees_that(place):
+    place.get(f"/api/v1/devices/{CHAIR}", technician)
+    place.get(f"/api/v1/devices/{APAP}", frida)
+    found = place.post("/api/v1/audit/search", auditor, json={"person": ASTRID}).json()["items"]
+    assert [(row["subject"], row["person"]) for row in found] == [("exempel-technician", ASTRID)]
+    later = {"person": ASTRID, "from": f"{NOW + DAY:%Y-%m-%dT%H:%M:%SZ}"}
+    assert place.post("/api/v1/audit/search", auditor, json=later).json()["items"] == []
+    again = place.post("/api/v1/audit/search", auditor, json={"person": ASTRID, "limit": 1}).json()
+    assert [row["action"] for row in again["items"]] == ["search_audit"]
+    more = {"person": ASTRID, "limit": 1, "cursor": again["next_cursor"]}
+    rest = place.post("/api/v1/audit/search", auditor, json=more).json()["items"]
+    assert rest[0]["no"] < again["items"][0]["no"]
+    looks = place.get("/api/v1/me/access-log", astrid).json()["items"]
+    assert "sökte på en person i åtkomstloggen" in [look["what_sv"] for look in looks]
+    assert place.post("/api/v1/audit/search", auditor, json={"who": ASTRID}).status_code == 422
+    assert place.post("/api/v1/audit/search", technician, json={}).status_code == 403
+
+
+def test_the_page_searches_by_person_and_no_address_has_the_person(place):
+    for _ in range(55):
+        place.get(f"/api/v1/devices/{CHAIR}", technician)
+    place.get(f"/api/v1/devices/{APAP}", frida)
+    today = f"{NOW:%Y-%m-%d}"
+    shown = place.post("/access-log/search", auditor, data={"person": ASTRID, "from": today}).text
+    assert len(re.findall(r'id="entry-', shown)) == 50
+    assert "Tova Tekniker" in shown
+    assert "Frida" not in shown
+    addresses = re.findall(r'(?:href|action)="([^"]*)"', shown)
+    assert not [address for address in addresses if ASTRID in address]
+    assert "/access-log?" in str(addresses), "the other language is of the page"
+    fields = dict(re.findall(r'type="hidden" name="(\w+)" value="([^"]*)"', shown))
+    assert (fields["person"], fields["from"]) == (ASTRID, today)
+    rest = place.post("/access-log/search", auditor, data=fields).text
+    assert len(re.findall(r'id="entry-', rest)) == 5
+    assert 'id="entry-' not in place.post("/access-log/search", auditor, data={}).text
+
+
+def test_the_log_says_where_its_chain_ends_to_whoever_sees_all_of_it(place):
+    place.get(f"/api/v1/devices/{CHAIR}", technician)
+    shown = place.get("/access-log", auditor).text
+    newest = place.get("/api/v1/audit?limit=2", auditor).json()["items"][1]
+    assert f"nummer {newest['no']} och skrevs" in shown
+    assert newest["hash"] in shown
+    assert "fjarrkoll audit verify --tenant exempel" in shown
+    part = place.get("/access-log", bearer(Role.AUDITOR, centre="norr")).text
+    assert "Loggens kedja" not in part
 
 
 @pytest.mark.parametrize("who", [technician, frida, astrid])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import re
+import zipfile
 from pathlib import Path
 
 import psycopg
@@ -234,4 +235,67 @@ def test_an_auditor_reads_the_log_of_one_device_and_notes_a_spot_check(sign_in, 
     expect(checked.locator(".check.good")).to_have_text("✓ Greta Granskare")
     expect(checked).to_contain_text("rätt uppdrag")
     visit.keep("auditor")
+    visit.sign_out()
+
+
+@LANGS
+def test_an_administrator_keeps_a_device_after_an_incident_and_lets_it_go(sign_in, lang):
+    device = {"sv": "fk-50003", "en": "fk-50004"}[lang]
+    visit = sign_in("Adam Administratör", lang, "/holds")
+    page = visit.page
+    page.get_by_label(visit.says("holds.device"), exact=True).fill(device)
+    page.get_by_label(visit.says("holds.why"), exact=True).fill("välte i en backe")
+    visit.button("holds.place.do").click()
+    row = page.locator("tbody tr").filter(has_text=device)
+    expect(row).to_contain_text("välte i en backe")
+    row.locator("summary").click()
+    row.get_by_label(visit.says("holds.release.why")).fill("utredningen är klar")
+    visit.keep("holds")
+    row.get_by_role("button", name=visit.says("holds.release.do")).click()
+    expect(row).to_contain_text("Adam Administratör: utredningen är klar")
+    visit.sign_out()
+
+
+@LANGS
+def test_an_administrator_exports_a_person_and_reads_what_could_be_erased(sign_in, lang):
+    visit = sign_in("Adam Administratör", lang, "/persons")
+    page = visit.page
+    page.get_by_label(visit.says("persons.person"), exact=True).fill("p-fk-20417")
+    page.get_by_label(visit.says("persons.why"), exact=True).fill("2026-117")
+    with page.expect_download() as taken:
+        visit.button("persons.export.do").click()
+    assert "loans.json" in zipfile.ZipFile(taken.value.path()).namelist()
+    visit.button("persons.try.do").click()
+    expect(page.locator("main")).to_contain_text(visit.says("kept.loan_runs"))
+    expect(page.get_by_role("checkbox")).to_have_count(0)
+    assert "p-fk-20417" not in page.url
+    visit.keep("erasure")
+    visit.sign_out()
+
+
+@LANGS
+def test_an_administrator_signs_somebody_out(sign_in, lang):
+    other = sign_in("Tova Tekniker", lang, "/devices")
+    visit = sign_in("Adam Administratör", lang, "/users")
+    row = visit.page.locator("tbody tr").filter(has_text="Tova Tekniker")
+    row.get_by_role("button").click()
+    expect(row).to_contain_text(visit.says("users.open.none"))
+    other.page.goto("/devices")
+    other.page.wait_for_url("**/sign-in?*")
+    visit.sign_out()
+
+
+@LANGS
+def test_an_auditor_searches_the_log_for_a_person(sign_in, lang):
+    sign_in("Tova Tekniker", lang, f"/devices/{CHAIR}").sign_out()
+    visit = sign_in("Greta Granskare", lang, "/access-log")
+    page = visit.page
+    page.get_by_text(visit.says("log.person"), exact=True).click()
+    page.get_by_label(visit.says("log.person.pseudonym")).fill("p-fk-20417")
+    visit.button("log.person.do").click()
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_contain_text("Tova Tekniker")
+    assert rows.count() == rows.filter(has_text="p-fk-20417").count()
+    assert "p-fk-20417" not in page.url
+    expect(page.get_by_role("heading", name=visit.says("log.chain"))).to_be_visible()
     visit.sign_out()

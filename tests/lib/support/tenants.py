@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,20 @@ class Things:
     finding_no: int
     sample_us: int
     subject: str
+
+
+def filled(path: str, things: Things) -> str:
+    """An address whose parameters name what one tenant has."""
+    metric = f"{things.device_id}.{things.metric_no}"
+    values = {
+        "device_id": things.device_id, "ticket_no": things.ticket_no, "loan_no": things.loan_no,
+        "quarantine_no": things.quarantine_no, "finding_no": things.finding_no,
+        "device_metric_id": metric, "observation_id": f"{metric}.{things.sample_us}",
+        "user_id": things.subject, "rule_id": "reported-fault", "version": 1,
+        "name": "fjarrkoll.css", "policy_name": "vgr", "block_no": 1, "hold_no": 1, "entry_no": 1,
+        "backtest_no": 1,
+    }  # fmt: skip
+    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: str(values[found[1]]), path)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,47 @@
+"""Page: who is signed in, and the way to end somebody's sessions."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Final
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse, RedirectResponse
+
+from api.access.gate import InErrand
+from api.forms import Posted
+from api.rooms import InRooms
+from api.telling import Voice, page
+from api.users import SUBJECT_MAX, listed, signed_out
+
+router = APIRouter(prefix="/users", include_in_schema=False)
+
+ROWS: Final = 50
+
+
+@router.get("", operation_id="users_page")
+def users_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    with rooms.read(errand) as conn:
+        idle_since = say.now - rooms.settings.access.idle_for
+        rows, following = listed(conn, say.now, idle_since, ROWS, say.query.get("cursor"))
+    ended = say.query.get("ended", "")
+    return page(
+        "users.html",
+        say,
+        rows=rows,
+        own=errand.caller.subject,
+        next_cursor=following,
+        is_first="cursor" not in say.query,
+        ended_n=int(ended) if ended.isascii() and ended.isdigit() and len(ended) < 6 else None,
+    )
+
+
+@router.post("/sign-out", operation_id="sign_out_user_page")
+def sign_out_user_page(
+    rooms: InRooms, errand: InErrand, say: Voice, form: Posted
+) -> RedirectResponse:
+    """End every session of somebody, and lead back to the list."""
+    subject = form.one("subject")[:SUBJECT_MAX]
+    with rooms.change(replace(errand, objects={"user": subject})) as conn:
+        ended_n = signed_out(conn, subject, say.now)
+    return RedirectResponse(say.link("/users", ended=ended_n), 303)
