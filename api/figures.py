@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -13,7 +11,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
-from api import typography
+from api import sheets, typography
 from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING, invalid, not_found
@@ -299,18 +297,15 @@ _HIDDEN: Final[dict[Lang, str]] = {"sv": "färre än 5", "en": "fewer than 5"}
 _NOWHERE: Final[dict[Lang, str]] = {"sv": "utan kommun", "en": "no municipality"}
 
 
-def as_csv(found: Counted, lang: Lang) -> str:
-    """One line for each municipality, as Swedish spreadsheets read it: semicolons, and a BOM."""
-    text = io.StringIO()
-    writer = csv.writer(text, delimiter=";", lineterminator="\r\n")
-    writer.writerow(_HEADINGS[lang])
-    for row in found.of_municipalities:
-        writer.writerow(_line(found.period.text, row, lang))
-    return "\ufeff" + text.getvalue()
+def csv_answer(found: Counted, lang: Lang) -> Response:
+    """One line for each municipality."""
+    name = f"{'nyckeltal' if lang == 'sv' else 'key-figures'}-{found.period.text}"
+    lines = (_line(found.period.text, row, lang) for row in found.of_municipalities)
+    return sheets.answer(name, _HEADINGS[lang], lines)
 
 
 def _line(period: str, row: PlaceFigures, lang: Lang) -> list[str]:
-    name = _NOWHERE[lang] if row.name is None else harmless(row.name)
+    name = row.name or _NOWHERE[lang]
     if row.figures is None:
         return [period, name, *[_HIDDEN[lang]] * (len(_HEADINGS[lang]) - 2)]
     return [period, name, str(row.device_n), *_numbers(row.figures, lang)]
@@ -325,17 +320,3 @@ def _numbers(found: Figures, lang: Lang) -> Iterator[str]:
     yield "" if five.value is None else typography.number(100 * five.value, lang, 1)
     yield from map(str, (found.remote.hit_n, found.held.hit_n, found.held.n))
     yield str(found.minutes.sum_min)
-
-
-def harmless(text: str) -> str:
-    """A cell that a spreadsheet takes for text, whatever it begins with."""
-    return f"'{text}" if text[:1] in set("=+-@\t\r") else text
-
-
-def csv_answer(found: Counted, lang: Lang) -> Response:
-    name = f"{'nyckeltal' if lang == 'sv' else 'key-figures'}-{found.period.text}.csv"
-    return Response(
-        as_csv(found, lang),
-        media_type="text/csv; charset=utf-8",
-        headers={"Content-Disposition": f'attachment; filename="{name}"'},
-    )

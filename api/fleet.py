@@ -8,11 +8,12 @@ from datetime import UTC, date, datetime, timedelta
 from functools import cache
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Query, Response
 from pydantic import Field
 
+from api import cursors, sheets
 from api.access.gate import Errand, InErrand
-from api.asking import _Asked
+from api.asking import _Asked, _Cursor, _Limit
 from api.problems import READING
 from api.rooms import InRooms, Rooms
 from api.rulebook import ids_of_kind
@@ -20,18 +21,27 @@ from api.schemas import Instant, Out
 from fleet.faults import load_catalogue
 from fleet.models import load_models
 from fleet.rates import Rate, rate
-from fleet.sla.calendar import local_day
-from fleet.words import Component, Severity
+from fleet.words import Component, Lang, Severity
 from storage import figures, fleetwide
 from storage.connection import Connection
-from storage.fleetwide import BatteryRow, By, FleetMember, Group, GroupRow, Shown, Watched
+from storage.fleetwide import (
+    BatteryKey,
+    BatteryMonth,
+    BatteryRow,
+    By,
+    FleetMember,
+    Group,
+    GroupRow,
+    Shown,
+    Watched,
+)
 
 router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
 
 GROUPS_MAX: Final = 500
 Days = Literal[30, 90]
 _NO_FAULTS: Final = frozenset({Component.MEASUREMENT, Component.USER_ACTION, Component.SERVICE})
-_UNKNOWN_END_D: Final = 400.0
+SHEET_MAX: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +51,6 @@ class FleetGroup:
     row: GroupRow
     name: str
     rate: Rate
-
-
-@dataclass(frozen=True, slots=True)
-class Battery:
-    """A battery that is expected to end between two dates; `latest_on` None: beyond our sight."""
-
-    row: BatteryRow
-    earliest_on: date
-    best_on: date
-    latest_on: date | None
 
 
 @cache
@@ -131,28 +131,74 @@ def model_name(model_id: str) -> str:
     return model_id if model is None else f"{model.maker} {model.name}"
 
 
-def batteries(conn: Connection, seen: Watched) -> list[Battery]:
-    """Batteries to replace, the soonest first."""
-    return [battery(row) for row in fleetwide.batteries(conn, seen.battery_rules)]
-
-
-def battery(row: BatteryRow) -> Battery:
-    """Days of a finding as dates. Its last closed day is the one before it was concluded."""
-    day = local_day(row.last_at) - timedelta(days=1)
-    earliest, best, latest = (
-        _UNKNOWN_END_D if days is None else days
-        for days in (row.earliest_d, row.best_d, row.latest_d)
-    )
-    end = None if latest >= _UNKNOWN_END_D else day + timedelta(days=latest)
-    return Battery(row, day + timedelta(days=earliest), day + timedelta(days=best), end)
-
-
-def by_month(found: Sequence[Battery]) -> list[tuple[date, list[Battery]]]:
+def by_month(found: Sequence[BatteryRow]) -> list[tuple[date, list[BatteryRow]]]:
     """Batteries by the month in which each is likeliest to end. Pure."""
-    months: dict[date, list[Battery]] = {}
+    months: dict[date, list[BatteryRow]] = {}
     for one in found:
         months.setdefault(one.best_on.replace(day=1), []).append(one)
     return sorted(months.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Batteries:
+    """Some batteries to replace, and how many each month has; `following`: where more begin."""
+
+    rows: Sequence[BatteryRow]
+    months: Sequence[BatteryMonth]
+    following: str | None
+
+    @property
+    def n(self) -> int:
+        return sum(one.battery_n for one in self.months)
+
+
+def batteries(conn: Connection, asked: BatteriesAsked, limit: int) -> Batteries:
+    """Batteries to replace, the soonest first.
+
+    Raises:
+        ProblemError: 422, the cursor is of another list.
+    """
+    after = cursors.decode("batteries", asked.cursor, _battery_key)
+    rules = ids_of_kind(conn, "battery_end_of_life")
+    rows = fleetwide.batteries(conn, rules, limit + 1, asked.first_day(), after)
+    following = None
+    if len(rows) > limit:
+        last = rows[limit - 1]
+        following = cursors.encode("batteries", (last.best_on.isoformat(), last.finding_no))
+    return Batteries(rows[:limit], fleetwide.battery_months(conn, rules), following)
+
+
+def _battery_key(on: object, number: object) -> BatteryKey:
+    return BatteryKey(date.fromisoformat(cursors.read_text(on)), cursors.read_number(number))
+
+
+def battery_csv(rooms: Rooms, errand: Errand, asked: BatteriesAsked, lang: Lang) -> Response:
+    """Every battery to replace, or those of one month, one line each; at most 50,000."""
+    with rooms.read(errand) as conn:
+        found = batteries(conn, asked, SHEET_MAX)
+    word = "batterier" if lang == "sv" else "batteries"
+    name = word if asked.month is None else f"{word}-{asked.month}"
+    return sheets.answer(name, _BATTERY_HEADINGS[lang], map(_battery_line, found.rows))
+
+
+_BATTERY_HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
+    "sv": (
+        "Individnummer", "Id", "Modell", "Hjälpmedelscentral", "Tidigast", "Troligast", "Senast",
+        "Säkerhet, %", "Ärende",
+    ),
+    "en": (
+        "Individual number", "Id", "Model", "Centre", "Earliest", "Likeliest", "Latest",
+        "Confidence, %", "Ticket",
+    ),
+}  # fmt: skip
+
+
+def _battery_line(one: BatteryRow) -> list[str]:
+    return [
+        one.individual_no or "", one.device_id, model_name(one.model_id), one.centre_name or "",
+        *("" if day is None else f"{day}" for day in (one.earliest_on, one.best_on, one.latest_on)),
+        f"{100 * one.confidence:.0f}", str(one.ticket_no or ""),
+    ]  # fmt: skip
 
 
 class RateOut(Out):
@@ -186,10 +232,12 @@ class FleetOut(Out):
 
 
 class BatteryOut(Out):
-    """`latest_on` None: later than we can see."""
+    """`best_on` is the likeliest day; `latest_on` None: later than we can see."""
 
     device_id: str
+    individual_no: str | None
     model_id: str
+    centre_id: str | None
     finding_no: int
     ticket_no: int | None
     earliest_on: date
@@ -198,14 +246,24 @@ class BatteryOut(Out):
     confidence: float
 
 
+class BatteryMonthOut(Out):
+    month: str = Field(description="A month, as `month` asks for it.", examples=["2026-12"])
+    battery_n: int
+
+
 class BatteryList(Out):
+    battery_n: int = Field(description="All that are expected to end, in whichever month.")
+    months: list[BatteryMonthOut] = Field(description="The same by month.")
     items: list[BatteryOut]
+    next_cursor: str | None
 
 
 class FleetMemberOut(Out):
     device_id: str
+    individual_no: str | None
     model_id: str
     fw: str | None
+    last_contact_at: Instant | None
     episode_n: int
     finding_no: int | None
 
@@ -233,6 +291,20 @@ class MembersAsked(_Asked):
     def group(self) -> Group:
         fw = "" if self.fw == "-" else self.fw
         return Group(self.model, fw, self.centre_no)
+
+
+class BatteriesAsked(_Asked):
+    month: str | None = Field(
+        None,
+        pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$",
+        description="Only those likeliest to end in this month.",
+        examples=["2026-12"],
+    )
+    cursor: _Cursor = None
+    limit: _Limit = 50
+
+    def first_day(self) -> date | None:
+        return None if self.month is None else date.fromisoformat(f"{self.month}-01")
 
 
 @router.get("", operation_id="get_fleet")
@@ -266,7 +338,10 @@ def _group_out(group: FleetGroup, by: By) -> FleetGroupOut:
 def list_fleet_devices(
     rooms: InRooms, errand: InErrand, asked: Annotated[MembersAsked, Query()]
 ) -> FleetMemberList:
-    """The devices behind one number, those with most fault episodes first; at most 500."""
+    """The devices behind one number, those with most fault episodes first; at most 500.
+
+    Of the silent ones those whose last contact is longest ago come first.
+    """
     found = members(rooms, errand, asked, datetime.now(UTC))
     shown = found.rows[: fleetwide.LISTED_MAX]
     items = [FleetMemberOut.model_validate(row) for row in shown]
@@ -275,20 +350,18 @@ def list_fleet_devices(
 
 
 @router.get("/batteries", operation_id="list_batteries")
-def list_batteries(rooms: InRooms, errand: InErrand) -> BatteryList:
-    """Batteries that are expected to end, the soonest first."""
+def list_batteries(
+    rooms: InRooms, errand: InErrand, asked: Annotated[BatteriesAsked, Query()]
+) -> BatteryList:
+    """Batteries that are expected to end, the soonest first, and how many each month has."""
     with rooms.read(errand) as conn:
-        found = batteries(conn, watched(conn, datetime.now(UTC), 30))
-    return BatteryList(items=[_battery_out(one) for one in found])
-
-
-def _battery_out(one: Battery) -> BatteryOut:
-    names = ("device_id", "model_id", "finding_no", "ticket_no", "confidence")
-    return BatteryOut.model_validate(
-        {
-            **{name: getattr(one.row, name) for name in names},
-            "earliest_on": one.earliest_on,
-            "best_on": one.best_on,
-            "latest_on": one.latest_on,
-        }
+        found = batteries(conn, asked, asked.limit)
+    return BatteryList(
+        battery_n=found.n,
+        months=[
+            BatteryMonthOut(month=f"{one.month:%Y-%m}", battery_n=one.battery_n)
+            for one in found.months
+        ],
+        items=[BatteryOut.model_validate(row) for row in found.rows],
+        next_cursor=found.following,
     )

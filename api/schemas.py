@@ -277,6 +277,7 @@ class FindingOut(Out):
 
     finding_no: int
     device_id: str | None
+    individual_no: str | None
     subject: str
     rule_id: str
     rule_version: int
@@ -451,6 +452,7 @@ class GapOut(Out):
     """Records `low` to `high`, ends included, that never came; open while `closed_at` is None."""
 
     device_id: str
+    individual_no: str | None
     epoch: str
     low: int
     high: int

@@ -193,6 +193,7 @@ class FindingRow:
 
     finding_no: int
     device_id: str | None
+    individual_no: str | None
     subject: str
     rule_id: str
     rule_version: int
@@ -310,6 +311,7 @@ class GapRow:
 
     gap_no: int
     device_id: str
+    individual_no: str | None
     epoch: str
     low: int
     high: int

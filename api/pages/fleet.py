@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
 from api import typography
 from api.access.gate import InErrand
 from api.fleet import (
+    BatteriesAsked,
     FleetAsked,
     FleetGroup,
     MembersAsked,
     batteries,
+    battery_csv,
     by_month,
     members,
     model_name,
     overview,
-    watched,
 )
 from api.rooms import InRooms
 from api.rulebook import ids_of_kind
@@ -31,7 +32,8 @@ from storage import figures, fleetwide
 router = APIRouter(prefix="/fleet", include_in_schema=False)
 
 GROUP_ROWS: Final = 60
-BATTERY_ROWS: Final = 60
+SOONEST_ROWS: Final = 20
+BATTERY_ROWS: Final = 150
 DEVICE_ROWS: Final = 150
 
 
@@ -41,7 +43,7 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     counted = overview(rooms, errand, asked, say.now)
     groups = counted.groups
     with rooms.read(errand) as conn:
-        found = batteries(conn, watched(conn, say.now, asked.days))
+        found = batteries(conn, BatteriesAsked(), SOONEST_ROWS)
         rises = fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
     return page(
         "fleet.html",
@@ -51,9 +53,10 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         group_n=len(groups),
         counted_at=counted.seen.high,
         sums=_sums(groups),
-        months=by_month(found[:BATTERY_ROWS]),
-        battery_n=len(found),
-        battery_rows=BATTERY_ROWS,
+        months=by_month(found.rows),
+        battery_n=found.n,
+        battery_ns={one.month: one.battery_n for one in found.months},
+        shown_n=len(found.rows),
         rises=rises,
         said=lambda value: rated(value, say),
         model_name=model_name,
@@ -78,6 +81,29 @@ def fleet_devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResp
         centres=names,
         model_name=model_name,
     )
+
+
+@router.get("/batteries", operation_id="batteries_page")
+def batteries_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    asked = asked_in(BatteriesAsked, say)
+    with rooms.read(errand) as conn:
+        found = batteries(conn, asked, BATTERY_ROWS)
+    return page(
+        "batteries.html",
+        say,
+        asked=asked,
+        found=found,
+        listed=by_month(found.rows),
+        battery_ns={one.month: one.battery_n for one in found.months},
+        model_name=model_name,
+    )
+
+
+@router.get("/batteries.csv", operation_id="batteries_csv")
+def batteries_csv(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """All of them, or those of one month."""
+    asked = asked_in(BatteriesAsked, say).model_copy(update={"cursor": None})
+    return battery_csv(rooms, errand, asked, say.lang)
 
 
 def _sums(groups: Sequence[FleetGroup]) -> dict[str, Any]:

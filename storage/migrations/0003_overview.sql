@@ -105,12 +105,19 @@ SET work_mem = '64MB' SET jit = off AS $$
     GROUP BY 1, 2, 3
 $$;
 
--- The devices behind one number of one group, those with most fault episodes first.
+-- When a device was last heard of; NULL: never.
+CREATE FUNCTION contacted_at(of_device int) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT greatest((SELECT max(l.last_at) FROM public.ledger l WHERE l.device_no = of_device),
+        (SELECT s.changed_at FROM public.device_state s WHERE s.device_no = of_device))
+$$;
+
+-- The devices behind one number of one group: those with most fault episodes first, the silent ones
+-- by their last contact, the longest ago first.
 CREATE FUNCTION fleet_members(low timestamptz, high timestamptz, quiet_systems text[],
     quiet_codes text[], battery_rules text[], of_model text, of_fw text, of_centre int,
     shown text, max_rows int)
-RETURNS TABLE (device_no int, device_id text, model_id text, fw text, centre_no int,
-    episode_n bigint, finding_no bigint)
+RETURNS TABLE (device_no int, device_id text, individual_no text, model_id text, fw text,
+    centre_no int, last_contact_at timestamptz, episode_n bigint, finding_no bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB' SET jit = off AS $$
@@ -123,18 +130,48 @@ SET work_mem = '64MB' SET jit = off AS $$
             WHEN 'batteries' THEN f.rule_id = ANY(battery_rules) AND f.need = 'ticket'
             ELSE false END
         GROUP BY f.device_no
+    ), listed AS (
+        SELECT r.device_no, r.device_id, r.model_id, r.fw, r.centre_no,
+            coalesce(faults.episode_n, 0) AS episode_n, found.finding_no,
+            CASE shown WHEN 'silent' THEN contacted_at(r.device_no) END AS silent_since
+        FROM reached_devices() r
+        LEFT JOIN faults USING (device_no) LEFT JOIN found USING (device_no)
+        WHERE (of_model IS NULL OR r.model_id = of_model)
+            AND (of_fw IS NULL OR coalesce(r.fw, '') = of_fw)
+            AND (of_centre IS NULL OR coalesce(r.centre_no, 0) = of_centre)
+            AND CASE shown WHEN 'all' THEN true WHEN 'faulted' THEN faults.episode_n > 0
+                ELSE found.finding_no IS NOT NULL END
+        ORDER BY silent_since NULLS FIRST, episode_n DESC, r.device_id
+        LIMIT max_rows
     )
-    SELECT r.device_no, r.device_id, r.model_id, r.fw, r.centre_no,
-        coalesce(faults.episode_n, 0), found.finding_no
-    FROM reached_devices() r
-    LEFT JOIN faults USING (device_no) LEFT JOIN found USING (device_no)
-    WHERE (of_model IS NULL OR r.model_id = of_model)
-        AND (of_fw IS NULL OR coalesce(r.fw, '') = of_fw)
-        AND (of_centre IS NULL OR coalesce(r.centre_no, 0) = of_centre)
-        AND CASE shown WHEN 'all' THEN true WHEN 'faulted' THEN faults.episode_n > 0
-            ELSE found.finding_no IS NOT NULL END
-    ORDER BY coalesce(faults.episode_n, 0) DESC, r.device_id
-    LIMIT max_rows
+    SELECT l.device_no, l.device_id, d.individual_no, l.model_id, l.fw, l.centre_no,
+        coalesce(l.silent_since, contacted_at(l.device_no)), l.episode_n, l.finding_no
+    FROM listed l JOIN device d USING (device_no)
+    ORDER BY l.silent_since NULLS FIRST, l.episode_n DESC, l.device_id
+$$;
+
+-- Batteries that are expected to end, with the days of a finding as dates: its last closed day is
+-- the one before it was concluded. What is not said, or is as far off as `beyond_d`, has no date.
+CREATE FUNCTION expected_batteries(battery_rules text[], beyond_d float8)
+RETURNS TABLE (finding_no bigint, device_no int, device_id text, individual_no text,
+    model_id text, centre_no int, confidence float8, earliest_on date, best_on date,
+    latest_on date)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT f.finding_no, d.device_no, d.id, d.individual_no, d.model_id, d.centre_no,
+        f.confidence, said.closed_on + floor(coalesce(said.earliest_d, beyond_d))::int,
+        said.closed_on + floor(coalesce(said.best_d, beyond_d))::int,
+        CASE WHEN said.latest_d < beyond_d THEN said.closed_on + floor(said.latest_d)::int END
+    FROM finding f JOIN device d USING (device_no), LATERAL (
+        SELECT (f.last_at AT TIME ZONE 'Europe/Stockholm')::date - 1 AS closed_on,
+            (f.detail -> 'measures' ->> 'earliest_d')::float8 AS earliest_d,
+            (f.detail -> 'measures' ->> 'best_d')::float8 AS best_d,
+            (f.detail -> 'measures' ->> 'latest_d')::float8 AS latest_d
+    ) AS said
+    WHERE f.rule_id = ANY(battery_rules) AND f.ended_at IS NULL AND f.need = 'ticket'
+        AND (SELECT public.scope_is_staff()) AND d.tenant_no = (SELECT public.scope_tenant())
+        AND d.status = 'active'
+        AND ((SELECT public.scope_centre()) IS NULL
+            OR d.centre_no = (SELECT public.scope_centre()))
 $$;
 
 -- Tickets that the key figures of a time may count, with all that decides whether they do.
@@ -243,7 +280,7 @@ DECLARE
 BEGIN
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
-            'fleet_groups', 'fleet_members', 'figured_tickets', 'first_minutes',
+            'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets', 'first_minutes',
             'signs_of_use', 'is_only_tenant')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);

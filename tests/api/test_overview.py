@@ -13,9 +13,9 @@ from support.people import access_settings, bearer
 from support.records import message, record, register
 
 from api.app import create_app
-from api.figures import harmless
 from api.pages.health import lanes
 from api.process import ApiSettings
+from api.sheets import harmless
 from fleet.access.callers import Role
 from fleet.rules.reader import shipped_rules
 from storage import rules
@@ -256,8 +256,10 @@ def test_the_fleet_adds_up_and_its_numbers_lead_to_devices(client, fleet):
     ).json()["items"]
     assert len(behind) == model["faulted_n"]
     assert sum(device["episode_n"] for device in behind) == model["episode_n"]
-    battery = client.get("/api/v1/fleet/batteries").json()["items"]
-    assert [one["device_id"] for one in battery] == ["fk-50055"]
+    found = client.get("/api/v1/fleet/batteries").json()
+    battery = found["items"]
+    assert (found["battery_n"], [one["device_id"] for one in battery]) == (1, ["fk-50055"])
+    assert (battery[0]["individual_no"], battery[0]["centre_id"]) == ("4480 0055", "syd")
     assert battery[0]["earliest_on"] <= battery[0]["best_on"] <= battery[0]["latest_on"]
 
 
