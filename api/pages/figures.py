@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -12,9 +11,10 @@ from api import typography
 from api.access.gate import InErrand
 from api.figures import BehindAsked, Counted, FiguresAsked, behind, counted, csv_answer
 from api.fleet import model_name
-from api.pages.fleet import asked_in
+from api.pages.fleet import asked_in, rated
 from api.rooms import InRooms
 from api.telling import Say, Voice, page
+from api.use import use_counted, use_csv
 from fleet.figures import (
     BASELINE_TICKETS,
     BEHIND,
@@ -26,7 +26,6 @@ from fleet.figures import (
 from fleet.periods import Length, Period, latest
 from fleet.sla.calendar import local_day
 from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS
-from storage import figures as stored
 from storage import reading
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +33,7 @@ router = APIRouter(include_in_schema=False)
 CAUSE_ROWS: Final = 20
 PLACE_ROWS: Final = 100
 TICKET_ROWS: Final = 100
-SIGN_ROWS: Final = 100
+SIGN_ROWS: Final = 60
 MONTHS, QUARTERS, YEARS = 24, 8, 5
 
 
@@ -129,20 +128,24 @@ def figure_tickets_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRes
 
 @router.get("/key-figures/use", operation_id="use_page")
 def use_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
-    def count() -> tuple[datetime, stored.Signs]:
-        with rooms.read(errand) as conn:
-            return say.now, stored.signs(conn, SIGN_ROWS)
-
-    counted_at, found = rooms.kept.get(errand.scope, "use", say.now, count)
+    found = use_counted(rooms, errand, say.now)
     return page(
         "use.html",
         say,
-        signs=found.first,
-        sign_n=found.n,
-        counted_at=counted_at,
+        found=found,
+        signs=found.signs[:SIGN_ROWS],
+        counted_at=found.counted_at,
         model_name=model_name,
+        day_of=local_day,
         least=MIN_COUNT,
         hours=MIN_DRIVEN_H,
         peers=MIN_PEERS,
+        rated=lambda rate: rated(rate, say, 1),
         decimal=lambda value: typography.number(value, say.lang, 1),
     )
+
+
+@router.get("/key-figures/use.csv", operation_id="use_sheet")
+def use_sheet(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """All signs, month by month."""
+    return use_csv(rooms, errand, say.lang, say.now)

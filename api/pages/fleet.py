@@ -119,12 +119,13 @@ def _sums(groups: Sequence[FleetGroup]) -> dict[str, Any]:
     }
 
 
-def rated(found: Rate, say: Say) -> tuple[str, str] | None:
+def rated(found: Rate, say: Say, decimals: int = 2) -> tuple[str, str] | None:
     """A rate and its interval as people read them; None where nothing was watched."""
     if found.value is None or found.low is None or found.high is None:
         return None
     value, low, high = (
-        typography.number(number, say.lang, 2) for number in (found.value, found.low, found.high)
+        typography.number(number, say.lang, decimals)
+        for number in (found.value, found.low, found.high)
     )
     return value, f"{low}–{high}"
 

@@ -226,31 +226,61 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ) first
 $$;
 
--- Devices whose counters stand far from those of their model, by the same rule as fleet/wear.py,
--- which says what the limits mean. What is not shared is left out. The farthest come first; `sign_n`
--- is how many there are in all.
+-- What a counter showed last before a time, and first from a time on. What it went between the two
+-- belongs to nobody: whether before or after, nobody knows.
+CREATE FUNCTION counter_until(of_device int, of_metric int, as_of timestamptz) RETURNS float8
+LANGUAGE sql STABLE AS $$
+    SELECT r.last FROM public.rollup_hour r
+    WHERE r.device_no = of_device AND r.metric_no = of_metric AND r.hour < as_of
+    ORDER BY r.hour DESC LIMIT 1
+$$;
+CREATE FUNCTION counter_from(of_device int, of_metric int, as_of timestamptz) RETURNS float8
+LANGUAGE sql STABLE AS $$
+    SELECT r.min FROM public.rollup_hour r
+    WHERE r.device_no = of_device AND r.metric_no = of_metric AND r.hour >= as_of
+    ORDER BY r.hour LIMIT 1
+$$;
+
+-- Devices whose counters went far from those of their model in their last loan, by the same rule as
+-- fleet/wear.py, which says what the limits mean; their whole life where no loan is known. A loan
+-- answers for no hour that it shares with another. A counter that fell is another module's and
+-- says nothing. Loans that did not share all of their time are left out. The farthest come first;
+-- `sign_n` is how many there are in all.
 CREATE FUNCTION signs_of_use(driven_metric text, counted_metrics text[], least_h float8,
     least_peers int, least_count float8, fence float8, least_ratio float8, max_rows int)
-RETURNS TABLE (device_id text, model_id text, area text, metric text, value float8,
-    median float8, limit_value float8, peer_n bigint, sign_n bigint)
+RETURNS TABLE (device_id text, individual_no text, model_id text, area text, metric text,
+    from_at timestamptz, until_at timestamptz, count float8, hours float8, median float8,
+    limit_value float8, peer_n bigint, sign_n bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB' SET jit = off AS $$
-    WITH shown AS MATERIALIZED (
-        SELECT l.device_no, l.metric_no, l.value FROM latest l
+    WITH lent AS MATERIALIZED (
+        SELECT DISTINCT ON (l.device_no) l.device_no, l.started_at AS from_at,
+            l.ended_at AS until_at
+        FROM loan l ORDER BY l.device_no, l.started_at DESC
+    ), shown AS MATERIALIZED (
+        SELECT l.device_no, l.metric_no, p.from_at, p.until_at,
+            CASE WHEN p.device_no IS NULL THEN l.value
+                ELSE CASE WHEN p.until_at IS NULL THEN l.value
+                        ELSE counter_until(l.device_no, l.metric_no,
+                            date_trunc('hour', p.until_at)) END
+                    - counter_from(l.device_no, l.metric_no, p.from_at)
+                END AS value
+        FROM latest l LEFT JOIN lent p USING (device_no)
         WHERE l.metric_no IN (SELECT m.metric_no FROM metric m
                 WHERE m.name = driven_metric OR m.name = ANY(counted_metrics))
             AND (l.device_no NOT IN (SELECT unshared_devices())
-                OR NOT l.at <@ hidden_times(l.device_no, l.metric_no))
+                OR NOT hidden_times(l.device_no, l.metric_no) && tstzrange(p.from_at, p.until_at))
     ), driven AS (
-        SELECT s.device_no, r.device_id, r.model_id, r.area, s.value / 3600 AS hours
+        SELECT s.device_no, r.device_id, r.model_id, r.area, s.from_at, s.until_at,
+            s.value / 3600 AS hours
         FROM shown s JOIN metric m USING (metric_no) JOIN reached_devices() r USING (device_no)
-        WHERE m.name = driven_metric AND s.value / 3600 >= least_h
+        WHERE m.name = driven_metric AND s.value > 0 AND s.value / 3600 >= least_h
     ), rates AS MATERIALIZED (
-        SELECT d.device_id, d.model_id, d.area, s.metric_no, s.value AS count,
-            100 * s.value / d.hours AS rate
+        SELECT d.*, s.metric_no, s.value AS count, 100 * s.value / d.hours AS rate
         FROM driven d JOIN shown s USING (device_no)
-        WHERE s.metric_no IN (SELECT m.metric_no FROM metric m WHERE m.name = ANY(counted_metrics))
+        WHERE s.value >= 0
+            AND s.metric_no IN (SELECT m.metric_no FROM metric m WHERE m.name = ANY(counted_metrics))
     ), quarters AS (
         SELECT r.model_id, r.metric_no, count(*) AS peer_n,
             percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY r.rate) AS q
@@ -260,13 +290,60 @@ SET work_mem = '64MB' SET jit = off AS $$
             greatest(p.q[3] + fence * (p.q[3] - p.q[1]), least_ratio * p.q[2]) AS limit_value
         FROM quarters p
     )
-    SELECT r.device_id, r.model_id, r.area, m.name, r.rate, p.median, p.limit_value, p.peer_n,
-        count(*) OVER ()
+    SELECT r.device_id, d.individual_no, r.model_id, r.area, m.name, r.from_at, r.until_at,
+        r.count, r.hours, p.median, p.limit_value, p.peer_n, count(*) OVER ()
     FROM rates r JOIN limits p USING (model_id, metric_no) JOIN metric m USING (metric_no)
+    JOIN device d USING (device_no)
     WHERE r.rate > p.limit_value AND r.count >= least_count
     ORDER BY CASE WHEN p.limit_value = 0 THEN '-infinity' ELSE -r.rate / p.limit_value END,
         r.device_id, m.name
     LIMIT max_rows
+$$;
+
+-- How far a counter went in a time; `is_first`: what it showed before is of another time.
+CREATE FUNCTION month_of(of_device int, of_metric int, low timestamptz, high timestamptz,
+    is_first boolean) RETURNS float8 LANGUAGE sql STABLE AS $$
+    SELECT public.counter_until(of_device, of_metric, high) - coalesce(
+        CASE WHEN NOT coalesce(is_first, false)
+            THEN public.counter_until(of_device, of_metric, low) END,
+        public.counter_from(of_device, of_metric, low))
+$$;
+
+-- The months of some counters, beside what their devices drove: the last twelve of each time that
+-- the function above speaks of. Where a counter or the hours fell in a month, it has none.
+CREATE FUNCTION months_of_use(device_ids text[], metrics text[], from_ats timestamptz[],
+    until_ats timestamptz[], driven_metric text, as_of timestamptz)
+RETURNS TABLE (device_id text, metric text, month date, count float8, hours float8)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp SET jit = off AS $$
+    WITH asked AS (
+        SELECT d.device_no, w.device_id, c.metric_no, w.metric, driven.metric_no AS driven_no,
+            w.from_at, coalesce(date_trunc('hour', w.until_at), as_of) AS until_at,
+            date_trunc('month', coalesce(w.until_at, as_of) AT TIME ZONE 'Europe/Stockholm')
+                AS last_month
+        FROM unnest(device_ids, metrics, from_ats, until_ats)
+            AS w (device_id, metric, from_at, until_at)
+        JOIN device d ON d.id = w.device_id
+        JOIN metric c ON c.name = w.metric
+        JOIN metric driven ON driven.name = driven_metric
+        WHERE (SELECT public.scope_is_staff()) AND public.seen_from(d.device_no) IS NOT NULL
+            AND NOT hidden_times(d.device_no, c.metric_no) && tstzrange(w.from_at, w.until_at)
+            AND NOT hidden_times(d.device_no, driven.metric_no) && tstzrange(w.from_at, w.until_at)
+    ), months AS (
+        SELECT a.*, m.month, greatest(m.month AT TIME ZONE 'Europe/Stockholm', a.from_at) AS low,
+            least((m.month + interval '1 month') AT TIME ZONE 'Europe/Stockholm', a.until_at)
+                AS high
+        FROM asked a, generate_series(last_month - interval '11 months', last_month,
+            interval '1 month') AS m (month)
+    ), used AS (
+        SELECT m.device_id, m.metric, m.month::date, c.count, c.seconds / 3600 AS hours
+        FROM months m, LATERAL (
+            SELECT month_of(m.device_no, m.metric_no, m.low, m.high, m.low = m.from_at) AS count,
+                month_of(m.device_no, m.driven_no, m.low, m.high, m.low = m.from_at) AS seconds
+        ) AS c WHERE m.low < m.high
+    )
+    SELECT u.* FROM used u WHERE u.count >= 0 AND u.hours > 0
+    ORDER BY u.device_id, u.metric, u.month
 $$;
 
 -- Several tenants share the rules of an installation; then none of them decides alone.
@@ -281,7 +358,7 @@ BEGIN
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
             'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets', 'first_minutes',
-            'signs_of_use', 'is_only_tenant')
+            'signs_of_use', 'months_of_use', 'is_only_tenant')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO fjarrkoll_api', name);

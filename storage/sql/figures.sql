@@ -10,11 +10,18 @@ FROM figured_tickets(%(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int
 SELECT noted_n, mean_minutes FROM first_minutes(%(before)s::timestamptz, %(tickets)s::int);
 
 -- name: signs
--- Devices in the caller's reach whose counters stand far from those of their model.
-SELECT device_id, model_id, area, metric, value, median, limit_value, peer_n, sign_n
+-- Devices in the caller's reach whose counters went far from those of their model.
+SELECT device_id, individual_no, model_id, area, metric, from_at, until_at, count, hours, median,
+    limit_value, peer_n, sign_n
 FROM signs_of_use(%(driven)s::text, %(counted)s::text[], %(least_h)s::float8,
     %(least_peers)s::int, %(least_count)s::float8, %(fence)s::float8, %(least_ratio)s::float8,
     %(limit)s::int);
+
+-- name: sign_months
+-- What some of these counters did month by month.
+SELECT device_id, metric, month, count, hours
+FROM months_of_use(%(devices)s::text[], %(metrics)s::text[], %(from_ats)s::timestamptz[],
+    %(until_ats)s::timestamptz[], %(driven)s::text, %(as_of)s::timestamptz);
 
 -- name: centres
 -- The centres of the caller's tenant.

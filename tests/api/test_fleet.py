@@ -18,6 +18,7 @@ from api.app import create_app
 from api.process import ApiSettings
 from fleet.access.callers import Role
 from fleet.sla.calendar import local_day
+from fleet.wear import COUNTED, DRIVEN
 from storage import rules
 from storage.connection import connect
 
@@ -137,3 +138,60 @@ def test_the_silent_come_by_their_last_contact_the_longest_ago_first(own, url):
     assert "För 5" in text
     assert "i 1</a>" in text
     assert "Hördes senast" not in own.get("/fleet/devices?show=all&lang=sv").text
+
+
+def hard_used(url):
+    """Thirty chairs, lent since July; one of them is often drained."""
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            "INSERT INTO device (id, tenant_no, model_id, shard, individual_no, area)"
+            " SELECT 'u-' || n, tenant_no, model_id, 1, 'i ' || n, '=Borås' FROM device,"
+            " generate_series(1, 30) n WHERE id = 'chair-1'"
+        )
+        conn.execute(
+            "INSERT INTO loan (device_no, started_at) SELECT device_no, %s FROM device"
+            " WHERE id LIKE 'u-%%'", [NOW - timedelta(days=150)],
+        )  # fmt: skip
+        conn.execute("INSERT INTO metric (name) SELECT unnest(%s::text[]) ON CONFLICT DO NOTHING",
+                     [[DRIVEN, *COUNTED]])  # fmt: skip
+        conn.execute(
+            "INSERT INTO rollup_hour SELECT device_no, metric_no, at, 1, value, value, value,"
+            " value, at FROM device, metric, LATERAL (SELECT date_trunc('hour', %(now)s - n"
+            " * interval '10 days') AS at, 900 + (15 - n) * CASE name WHEN %(driven)s THEN 43200"
+            " WHEN 'deep_discharge_count' THEN CASE id WHEN 'u-7' THEN 40 ELSE 2 END ELSE 1 END"
+            " AS value FROM generate_series(0, 15) n) AS r WHERE id LIKE 'u-%%'"
+            " AND name = ANY(%(names)s)",
+            {"now": NOW, "driven": DRIVEN, "names": [DRIVEN, *COUNTED]},
+        )
+        conn.execute(
+            "INSERT INTO latest SELECT DISTINCT ON (device_no, metric_no) device_no, metric_no,"
+            " last_at, last FROM rollup_hour ORDER BY device_no, metric_no, hour DESC"
+        )
+
+
+def test_a_sign_of_abnormal_use_comes_with_its_loan_and_its_months(own, url):
+    hard_used(url)
+    found = own.get("/api/v1/key-figures/use").json()
+    (sign,) = found["items"]
+    assert (found["sign_n"], sign["device_id"], sign["individual_no"]) == (1, "u-7", "i 7")
+    assert (sign["metric"], sign["peer_n"], sign["until_at"]) == ("deep_discharge_count", 30, None)
+    assert sign["rate"]["low"] > sign["limit"] > sign["median"]
+    assert 4 <= len(sign["months"]) <= 6
+    assert sum(month["count"] for month in sign["months"]) <= sign["count"]
+    text = own.get("/key-figures/use?lang=sv").text
+    assert "i 7</a>" in text
+    assert "Lånet sedan" in text
+    assert text.count("per 100 körtimmar") >= 1
+    answer = own.get("/key-figures/use.csv?lang=sv")
+    rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff")), delimiter=";"))
+    assert len(rows) == 2 + len(sign["months"])
+    assert rows[1][:4] == ["i 7", "u-7", rows[1][2], "'=Borås"]
+    assert {len(row) for row in rows} == {len(rows[0])}
+
+
+def test_whoever_reads_signs_of_abnormal_use_is_in_the_log(own, url):
+    own.get("/key-figures/use")
+    own.get("/api/v1/key-figures/use")
+    with psycopg.connect(url) as conn:
+        logged = conn.execute("SELECT action FROM audit ORDER BY audit_no").fetchall()
+    assert logged == [("use_page",), ("list_signs_of_use",)]
