@@ -439,8 +439,16 @@ class EquationOut(Out):
 
 
 class SourceOut(EquationOut):
+    """One way in. It may be quiet since `updated_at`; the delays are those of its last records."""
+
     source: str
     updated_at: Instant
+    receipt_delay_s: float | None = Field(
+        description="From receipt to storage, the longest of the last records stored together."
+    )
+    age_s: float | None = Field(
+        description="From when it was measured to storage, the median of the same records."
+    )
 
 
 class ReasonOut(Out):

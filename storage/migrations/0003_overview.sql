@@ -7,6 +7,13 @@ ALTER TABLE quarantine
     ADD CONSTRAINT quarantine_replayed_whole
         CHECK ((replayed_at IS NULL) = (replayed_as IS NULL));
 
+-- How long the last records that a way in stored had been under way, measured before the commit:
+-- the longest since receipt, and the median since they were measured. NULL: none stored yet.
+ALTER TABLE intake_total
+    ADD COLUMN receipt_delay_s float8 CONSTRAINT intake_total_receipt_past
+        CHECK (receipt_delay_s >= 0),
+    ADD COLUMN age_s float8 CONSTRAINT intake_total_age_past CHECK (age_s >= 0);
+
 -- Who decides on rules decides for the whole installation.
 GRANT INSERT ON rule_switch TO fjarrkoll_api;
 

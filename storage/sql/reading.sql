@@ -201,8 +201,9 @@ ORDER BY f.at DESC, f.epoch DESC, f.seq DESC, f.idx DESC
 LIMIT %(limit)s::int;
 
 -- name: intake_totals
--- The loss equation, one row for each way in.
-SELECT source, received_n, stored_n, duplicate_n, quarantined_n, state_n, updated_at
+-- The loss equation, one row for each way in, and how long its last records were under way.
+SELECT source, received_n, stored_n, duplicate_n, quarantined_n, state_n, updated_at,
+    receipt_delay_s, age_s
 FROM intake_total
 ORDER BY source;
 

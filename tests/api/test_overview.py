@@ -373,14 +373,28 @@ def test_no_cell_is_a_formula(text):
 
 def test_lanes_are_summed_over_their_slots_the_quietest_first():
     rows = [
-        IntakeTotalRow(source, 10, 10, 0, 0, 0, NOW - timedelta(minutes=age))
-        for source, age in (
-            ("mqtt/urgent/0", 9),
-            ("mqtt/urgent/3", 5),
-            ("http-1", 7),
-            ("replay", 1),
+        IntakeTotalRow(source, 10, 10, 0, 0, 0, NOW - timedelta(minutes=age), delay_s, 60.0)
+        for source, age, delay_s in (
+            ("mqtt/urgent/0", 19, 900.0),
+            ("mqtt/urgent/3", 5, 0.4),
+            ("mqtt/urgent/7", 6, 2.5),
+            ("http-1", 7, None),
+            ("replay", 1, None),
         )
     ]
-    assert [(lane.name, lane.received_n) for lane in lanes(rows)] == [
-        ("http-1", 10), ("mqtt/urgent", 20),
-    ]  # fmt: skip
+    found = [(lane.name, lane.received_n, lane.receipt_delay_s) for lane in lanes(rows)]
+    assert found == [("http-1", 10, None), ("mqtt/urgent", 30, 2.5)]
+
+
+def test_a_quiet_night_is_no_delay(own, url):
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            "UPDATE intake_total SET receipt_delay_s = 0.42, age_s = 7200, updated_at = %s",
+            [NOW - timedelta(hours=9)],
+        )
+    text = own.get("/data-health?lang=sv").text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "<strong>0,4 s</strong>" in text
+    assert "2 tim sedan mätningen" in text
+    assert "Inget har kommit sedan" in text
+    (source,) = own.get("/api/v1/ledger").json()["sources"]
+    assert (source["receipt_delay_s"], source["age_s"]) == (0.42, 7200)
