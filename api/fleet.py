@@ -1,37 +1,34 @@
-"""The fleet as a whole, as JSON and the page tell it: rates by group, batteries, rises."""
+"""The fleet as a whole, as JSON and the page tell it: rates by group, silence, rises."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query, Response
+from fastapi import APIRouter, Query
 from pydantic import Field
 
-from api import cursors, sheets
 from api.access.gate import Errand, InErrand
-from api.asking import _Asked, _Cursor, _Limit
+from api.asking import _Asked
 from api.problems import READING
 from api.rooms import InRooms, Rooms
 from api.rulebook import ids_of_kind
-from api.schemas import Instant, Out
+from api.schemas import BothOut, Instant, Out
 from fleet.faults import load_catalogue
 from fleet.models import load_models
 from fleet.rates import Rate, rate
-from fleet.words import Component, Lang, Severity
+from fleet.words import Component, Severity
 from storage import figures, fleetwide
 from storage.connection import Connection
 from storage.fleetwide import (
-    BatteryKey,
-    BatteryMonth,
-    BatteryRow,
     By,
     FleetMember,
     Group,
     GroupRow,
+    RiseRow,
     Shown,
     Watched,
 )
@@ -41,7 +38,6 @@ router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
 GROUPS_MAX: Final = 500
 Days = Literal[30, 90]
 _NO_FAULTS: Final = frozenset({Component.MEASUREMENT, Component.USER_ACTION, Component.SERVICE})
-SHEET_MAX: Final = 50_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,76 +127,6 @@ def model_name(model_id: str) -> str:
     return model_id if model is None else f"{model.maker} {model.name}"
 
 
-def by_month(found: Sequence[BatteryRow]) -> list[tuple[date, list[BatteryRow]]]:
-    """Batteries by the month in which each is likeliest to end. Pure."""
-    months: dict[date, list[BatteryRow]] = {}
-    for one in found:
-        months.setdefault(one.best_on.replace(day=1), []).append(one)
-    return sorted(months.items())
-
-
-@dataclass(frozen=True, slots=True)
-class Batteries:
-    """Some batteries to replace, and how many each month has; `following`: where more begin."""
-
-    rows: Sequence[BatteryRow]
-    months: Sequence[BatteryMonth]
-    following: str | None
-
-    @property
-    def n(self) -> int:
-        return sum(one.battery_n for one in self.months)
-
-
-def batteries(conn: Connection, asked: BatteriesAsked, limit: int) -> Batteries:
-    """Batteries to replace, the soonest first.
-
-    Raises:
-        ProblemError: 422, the cursor is of another list.
-    """
-    after = cursors.decode("batteries", asked.cursor, _battery_key)
-    rules = ids_of_kind(conn, "battery_end_of_life")
-    rows = fleetwide.batteries(conn, rules, limit + 1, asked.first_day(), after)
-    following = None
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        following = cursors.encode("batteries", (last.best_on.isoformat(), last.finding_no))
-    return Batteries(rows[:limit], fleetwide.battery_months(conn, rules), following)
-
-
-def _battery_key(on: object, number: object) -> BatteryKey:
-    return BatteryKey(date.fromisoformat(cursors.read_text(on)), cursors.read_number(number))
-
-
-def battery_csv(rooms: Rooms, errand: Errand, asked: BatteriesAsked, lang: Lang) -> Response:
-    """Every battery to replace, or those of one month, one line each; at most 50,000."""
-    with rooms.read(errand) as conn:
-        found = batteries(conn, asked, SHEET_MAX)
-    word = "batterier" if lang == "sv" else "batteries"
-    name = word if asked.month is None else f"{word}-{asked.month}"
-    return sheets.answer(name, _BATTERY_HEADINGS[lang], map(_battery_line, found.rows))
-
-
-_BATTERY_HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
-    "sv": (
-        "Individnummer", "Id", "Modell", "Hjälpmedelscentral", "Tidigast", "Troligast", "Senast",
-        "Säkerhet, %", "Ärende",
-    ),
-    "en": (
-        "Individual number", "Id", "Model", "Centre", "Earliest", "Likeliest", "Latest",
-        "Confidence, %", "Ticket",
-    ),
-}  # fmt: skip
-
-
-def _battery_line(one: BatteryRow) -> list[str]:
-    return [
-        one.individual_no or "", one.device_id, model_name(one.model_id), one.centre_name or "",
-        *("" if day is None else f"{day}" for day in (one.earliest_on, one.best_on, one.latest_on)),
-        f"{100 * one.confidence:.0f}", str(one.ticket_no or ""),
-    ]  # fmt: skip
-
-
 class RateOut(Out):
     """Fault episodes for each 100 device-days, with the exact 95 % interval (Garwood)."""
 
@@ -229,33 +155,6 @@ class FleetOut(Out):
     to_at: Instant = Field(description="When it was counted: at most a minute ago.")
     items: list[FleetGroupOut]
     is_cut: bool
-
-
-class BatteryOut(Out):
-    """`best_on` is the likeliest day; `latest_on` None: later than we can see."""
-
-    device_id: str
-    individual_no: str | None
-    model_id: str
-    centre_id: str | None
-    finding_no: int
-    ticket_no: int | None
-    earliest_on: date
-    best_on: date
-    latest_on: date | None
-    confidence: float
-
-
-class BatteryMonthOut(Out):
-    month: str = Field(description="A month, as `month` asks for it.", examples=["2026-12"])
-    battery_n: int
-
-
-class BatteryList(Out):
-    battery_n: int = Field(description="All that are expected to end, in whichever month.")
-    months: list[BatteryMonthOut] = Field(description="The same by month.")
-    items: list[BatteryOut]
-    next_cursor: str | None
 
 
 class FleetMemberOut(Out):
@@ -293,18 +192,26 @@ class MembersAsked(_Asked):
         return Group(self.model, fw, self.centre_no)
 
 
-class BatteriesAsked(_Asked):
-    month: str | None = Field(
-        None,
-        pattern=r"^20[0-9]{2}-(0[1-9]|1[0-2])$",
-        description="Only those likeliest to end in this month.",
-        examples=["2026-12"],
-    )
-    cursor: _Cursor = None
-    limit: _Limit = 50
+class RiseOut(Out):
+    """A group of devices that faults more than its peers, beyond chance."""
 
-    def first_day(self) -> date | None:
-        return None if self.month is None else date.fromisoformat(f"{self.month}-01")
+    finding_no: int
+    rule_id: str
+    subject: str = Field(
+        description="What the devices have in common.",
+        examples=["model:otto-bock-b400/batch:2207"],
+    )
+    component: str
+    started_at: Instant
+    last_at: Instant
+    confidence: float
+    title: BothOut
+    happened: BothOut
+    ticket_no: int | None
+
+
+class RiseList(Out):
+    items: list[RiseOut]
 
 
 @router.get("", operation_id="get_fleet")
@@ -349,19 +256,31 @@ def list_fleet_devices(
     return FleetMemberList(counted_at=found.counted_at, items=items, is_cut=is_cut)
 
 
-@router.get("/batteries", operation_id="list_batteries")
-def list_batteries(
-    rooms: InRooms, errand: InErrand, asked: Annotated[BatteriesAsked, Query()]
-) -> BatteryList:
-    """Batteries that are expected to end, the soonest first, and how many each month has."""
+@router.get("/rises", operation_id="list_rises")
+def list_rises(rooms: InRooms, errand: InErrand) -> RiseList:
+    """Groups that fault more than their peers now, the newest first; at most 500."""
     with rooms.read(errand) as conn:
-        found = batteries(conn, asked, asked.limit)
-    return BatteryList(
-        battery_n=found.n,
-        months=[
-            BatteryMonthOut(month=f"{one.month:%Y-%m}", battery_n=one.battery_n)
-            for one in found.months
-        ],
-        items=[BatteryOut.model_validate(row) for row in found.rows],
-        next_cursor=found.following,
+        found = rises(conn)
+    return RiseList(items=[_rise_out(row) for row in found])
+
+
+def rises(conn: Connection) -> list[RiseRow]:
+    """What no cause is known for yet: models, batches and firmware that stand out."""
+    return fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
+
+
+def _rise_out(row: RiseRow) -> RiseOut:
+    names = (
+        "finding_no", "rule_id", "subject", "component", "started_at", "last_at", "confidence",
+        "ticket_no",
+    )  # fmt: skip
+    told = {"title": row.title, "happened": row.happened}
+    return RiseOut.model_validate(
+        {
+            **{name: getattr(row, name) for name in names},
+            **{
+                name: BothOut(sv=(t or ("", ""))[0], en=(t or ("", ""))[1])
+                for name, t in told.items()
+            },
+        }
     )

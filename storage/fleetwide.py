@@ -126,6 +126,7 @@ class RiseRow:
     """A group that faults more than its peers. `title`, `happened`: Swedish, then English."""
 
     finding_no: int
+    rule_id: str
     subject: str
     component: str
     started_at: datetime

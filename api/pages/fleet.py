@@ -11,23 +11,20 @@ from pydantic import ValidationError
 
 from api import typography
 from api.access.gate import InErrand
+from api.batteries import BatteriesAsked, batteries, battery_csv, by_month
 from api.fleet import (
-    BatteriesAsked,
     FleetAsked,
     FleetGroup,
     MembersAsked,
-    batteries,
-    battery_csv,
-    by_month,
     members,
     model_name,
     overview,
+    rises,
 )
 from api.rooms import InRooms
-from api.rulebook import ids_of_kind
 from api.telling import Say, Voice, page
 from fleet.rates import Rate, rate
-from storage import figures, fleetwide
+from storage import figures
 
 router = APIRouter(prefix="/fleet", include_in_schema=False)
 
@@ -44,7 +41,7 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     groups = counted.groups
     with rooms.read(errand) as conn:
         found = batteries(conn, BatteriesAsked(), SOONEST_ROWS)
-        rises = fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
+        standing_out = rises(conn)
     return page(
         "fleet.html",
         say,
@@ -57,7 +54,7 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         battery_n=found.n,
         battery_ns={one.month: one.battery_n for one in found.months},
         shown_n=len(found.rows),
-        rises=rises,
+        rises=standing_out,
         said=lambda value: rated(value, say),
         model_name=model_name,
         decimal=lambda value: typography.number(value, say.lang, 1),

@@ -34,7 +34,7 @@ GROUP BY 1 ORDER BY 1 LIMIT 600;
 
 -- name: rises
 -- Groups that fault more than their peers, and their tickets; the newest first.
-SELECT f.finding_no, f.subject, f.component, f.started_at, f.last_at, f.confidence,
+SELECT f.finding_no, f.rule_id, f.subject, f.component, f.started_at, f.last_at, f.confidence,
     f.detail -> 'said' -> 'title' AS title, f.detail -> 'said' -> 'happened' AS happened,
     (SELECT max(l.ticket_no) FROM ticket_finding l WHERE l.finding_no = f.finding_no) AS ticket_no
 FROM finding f

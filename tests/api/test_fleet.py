@@ -13,14 +13,17 @@ import pytest
 from starlette.testclient import TestClient
 from support.people import access_settings, bearer
 from support.records import register
+from support.world import NOON, Report, World, looked_at
 
 from api.app import create_app
 from api.process import ApiSettings
 from fleet.access.callers import Role
+from fleet.rules.facts import day_of
 from fleet.sla.calendar import local_day
 from fleet.wear import COUNTED, DRIVEN
 from storage import rules
 from storage.connection import connect
+from storage.registry import sync_catalogues
 
 NOW = datetime.now(UTC).replace(microsecond=0)
 
@@ -195,3 +198,36 @@ def test_whoever_reads_signs_of_abnormal_use_is_in_the_log(own, url):
     with psycopg.connect(url) as conn:
         logged = conn.execute("SELECT action FROM audit ORDER BY audit_no").fetchall()
     assert logged == [("use_page",), ("list_signs_of_use",)]
+
+
+@pytest.fixture
+def bad_batch(plain_database):
+    """Eleven of fifteen chairs of one batch fault, and one of 45 others, by the shipped rule."""
+    with psycopg.connect(plain_database, autocommit=True) as conn:
+        sync_catalogues(conn, NOON)
+        world = World(plain_database, conn)
+        bad = world.devices([f"bad-{n}" for n in range(15)], model_id="otto-bock-b400", batch="22")
+        good = world.devices([f"ok-{n}" for n in range(45)], model_id="otto-bock-b400", batch="21")
+        for nth, number in enumerate([*bad[:11], good[0]]):
+            world.report(number, Report(-240.0 * nth, "raised"))
+        world.diagnose(NOON + timedelta(hours=1))
+        assert world.judge_fleets(looked_at(day_of(NOON))) == 1
+        rules.sync_shipped(conn, NOON)
+    return plain_database
+
+
+def test_a_rise_stands_on_the_page_and_in_the_json_with_its_ticket(bad_batch):
+    settings = ApiSettings(bad_batch, access_settings(), port=0, database_wait_s=2.0)
+    headers = bearer(Role.CENTRE_MANAGER, tenant="r1")
+    with TestClient(create_app(settings), "http://127.0.0.1:8460", headers=headers) as client:
+        (rise,) = client.get("/api/v1/fleet/rises").json()["items"]
+        text = client.get("/fleet?lang=sv").text
+        of_others = client.get("/api/v1/fleet/rises", headers=bearer(Role.CENTRE_MANAGER))
+    assert (rise["rule_id"], rise["subject"]) == ("bad-batch", "model:otto-bock-b400/batch:22")
+    assert rise["ticket_no"] is not None
+    assert 0.5 < rise["confidence"] <= 1
+    assert rise["title"]["sv"] != rise["title"]["en"]
+    assert html.escape(rise["title"]["sv"]) in text
+    assert html.escape(rise["happened"]["sv"]) in text
+    assert f'href="/tickets/{rise["ticket_no"]}' in text
+    assert of_others.json()["items"] == []
