@@ -5,8 +5,11 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterable, Sequence
+from math import isfinite
 
 from fastapi import Response
+
+from fleet.words import Lang
 
 
 def sheet(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -30,3 +33,11 @@ def answer(name: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) ->
         media_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="{name}.csv"'},
     )
+
+
+def decimal(value: float | None, lang: Lang, decimals: int = 1) -> str:
+    """Without a separator of thousands, which spreadsheets take for text; empty for no number."""
+    if value is None or not isfinite(value):
+        return ""
+    text = f"{value:.{decimals}f}"
+    return text.replace(".", ",") if lang == "sv" else text

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from math import isfinite
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -149,7 +148,7 @@ def _lines(sign: Sign, months: Sequence[MonthOfUse], lang: Lang) -> Iterator[lis
         sign.individual_no or "", sign.device_id, model_name(sign.model_id), sign.area or "",
         typography.metric_label(sign.metric, lang), *days,
     ]  # fmt: skip
-    tail = [_decimal(sign.median, lang), _decimal(sign.limit, lang), str(sign.peer_n)]
+    tail = [sheets.decimal(sign.median, lang), sheets.decimal(sign.limit, lang), str(sign.peer_n)]
     yield [*head, _WHOLE[lang], *_use(sign.count, sign.hours, sign.rate, lang), *tail]
     for month in months:
         numbers = _use(month.count, month.hours, month.rate, lang)
@@ -157,12 +156,6 @@ def _lines(sign: Sign, months: Sequence[MonthOfUse], lang: Lang) -> Iterator[lis
 
 
 def _use(count: float, hours: float, rate: Rate, lang: Lang) -> list[str]:
-    return [_decimal(value, lang) for value in (count, hours, rate.value, rate.low, rate.high)]
-
-
-def _decimal(value: float | None, lang: Lang) -> str:
-    """Without a separator of thousands, which spreadsheets take for text."""
-    if value is None or not isfinite(value):
-        return ""
-    text = f"{value:.1f}"
-    return text.replace(".", ",") if lang == "sv" else text
+    return [
+        sheets.decimal(value, lang) for value in (count, hours, rate.value, rate.low, rate.high)
+    ]

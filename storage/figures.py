@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from fleet.figures import BASELINE_LEAST, BASELINE_TICKETS, TicketFact
+from fleet.figures import BASELINE_LEAST, BASELINE_TICKETS, Minutes, TicketFact
 from fleet.wear import (
     COUNTED,
     DRIVEN,
@@ -43,6 +43,17 @@ def first_minutes(conn: Connection, before: datetime) -> float | None:
     values = {"before": before, "tickets": BASELINE_TICKETS}
     row = conn.execute(_SQL["first_minutes"], values).fetchone()
     return None if row is None or row[0] < BASELINE_LEAST else float(row[1])
+
+
+def minutes_between(
+    conn: Connection, low: datetime, high: datetime, centre_id: str | None
+) -> Minutes:
+    """Minutes of the tickets first solved in a half-open time, as `fleet.figures` counts them."""
+    values = {"low": low, "high": high, "centre": centre_id}
+    row = conn.execute(_SQL["minutes_between"], values).fetchone()
+    assert row is not None
+    noted_n, sum_min, mean, median = row
+    return Minutes(noted_n, sum_min, mean, median, baseline=None)
 
 
 class Signs(NamedTuple):

@@ -9,7 +9,8 @@ from fastapi.responses import HTMLResponse
 
 from api import typography
 from api.access.gate import InErrand
-from api.figures import BehindAsked, Counted, FiguresAsked, behind, counted, csv_answer
+from api.figure_sheets import figures_csv
+from api.figures import BehindAsked, Counted, FiguresAsked, SheetAsked, behind, counted
 from api.fleet import model_name
 from api.pages.fleet import asked_in, rated
 from api.rooms import InRooms
@@ -99,11 +100,11 @@ def shared(share: Share, say: Say) -> tuple[str, str] | None:
 
 
 @router.get("/key-figures.csv", operation_id="figures_csv")
-def figures_csv(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
-    """By municipality, the small ones without their figures."""
-    asked = asked_in(FiguresAsked, say)
+def figures_sheet(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """By municipality, the small ones without their figures, or by centre."""
+    asked = asked_in(SheetAsked, say)
     found = counted(rooms, errand, asked, say.now)
-    return csv_answer(found, say.lang)
+    return figures_csv(found, asked, use_counted(rooms, errand, say.now), say.lang)
 
 
 @router.get("/key-figures/tickets", operation_id="figure_tickets_page")

@@ -233,6 +233,29 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ) first
 $$;
 
+-- What people noted of the tickets that they first solved in a time.
+CREATE FUNCTION minutes_between(low timestamptz, high timestamptz, of_centre text)
+RETURNS TABLE (noted_n bigint, sum_min bigint, mean_min float8, median_min float8)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB' SET jit = off AS $$
+    SELECT count(*), coalesce(sum(k.outcome_minutes), 0), avg(k.outcome_minutes)::float8,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY k.outcome_minutes)
+    FROM ticket k
+    LEFT JOIN device d USING (device_no)
+    LEFT JOIN centre c ON c.centre_no = d.centre_no
+    WHERE (SELECT public.scope_is_staff()) AND k.tenant_no = (SELECT public.scope_tenant())
+        AND k.state <> 'void' AND k.outcome IS NOT NULL AND k.outcome_minutes IS NOT NULL
+        AND k.known_at < high AND (k.known_at >= low OR k.state_at >= low)
+        AND ((SELECT public.scope_centre()) IS NULL
+            OR d.centre_no = (SELECT public.scope_centre()))
+        AND (of_centre IS NULL OR c.id = of_centre)
+        AND (SELECT min(v.at) FROM ticket_event v
+            WHERE v.ticket_no = k.ticket_no AND v.kind = 'solved') >= low
+        AND (SELECT min(v.at) FROM ticket_event v
+            WHERE v.ticket_no = k.ticket_no AND v.kind = 'solved') < high
+$$;
+
 -- What a counter showed last before a time, and first from a time on. What it went between the two
 -- belongs to nobody: whether before or after, nobody knows.
 CREATE FUNCTION counter_until(of_device int, of_metric int, as_of timestamptz) RETURNS float8
@@ -364,7 +387,7 @@ DECLARE
 BEGIN
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
-            'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets', 'first_minutes',
+            'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets', 'first_minutes', 'minutes_between',
             'signs_of_use', 'months_of_use', 'is_only_tenant')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);

@@ -9,6 +9,11 @@ FROM figured_tickets(%(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int
 -- Mean minutes of the first tickets that were solved here, and how many there are.
 SELECT noted_n, mean_minutes FROM first_minutes(%(before)s::timestamptz, %(tickets)s::int);
 
+-- name: minutes_between
+-- What was noted of the tickets that were first solved in a time.
+SELECT noted_n, sum_min, mean_min, median_min
+FROM minutes_between(%(low)s::timestamptz, %(high)s::timestamptz, %(centre)s::text);
+
 -- name: signs
 -- Devices in the caller's reach whose counters went far from those of their model.
 SELECT device_id, individual_no, model_id, area, metric, from_at, until_at, count, hours, median,

@@ -231,3 +231,21 @@ def test_a_rise_stands_on_the_page_and_in_the_json_with_its_ticket(bad_batch):
     assert html.escape(rise["happened"]["sv"]) in text
     assert f'href="/tickets/{rise["ticket_no"]}' in text
     assert of_others.json()["items"] == []
+
+
+def test_the_csv_counts_devices_with_signs_and_hides_small_numbers(own, url):
+    hard_used(url)
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            "INSERT INTO ticket (device_no, tenant_no, cause, order_kind, severity, usability,"
+            " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at,"
+            " updated_at) SELECT device_no, tenant_no, 'brake', 'AU', 'major', 'usable',"
+            " 'technician', 'brake', 't', 't', 'b', 'b', now(), now(), now() FROM device"
+            " WHERE id LIKE 'u-%'"
+        )
+    text = own.get("/key-figures.csv?lang=sv").text.removeprefix("\ufeff")
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=";"))
+    signs = {row["Kommun"]: row["Tecken på onormalt slitage, hjälpmedel nu"] for row in rows}
+    assert signs == {"'=Borås": "visas inte", "Alla": "visas inte"}
+    assert [row["Hjälpmedel med ärenden"] for row in rows] == ["30", "30"]
+    assert [row["Nya ärenden: broms"] for row in rows] == ["30", "30"]

@@ -302,6 +302,26 @@ def test_every_key_figure_leads_to_its_tickets(client, fleet):
     assert (odd.status_code, "use one of" in odd.text) == (422, True)
 
 
+def test_the_minutes_of_the_period_before_are_those_of_that_period(client, fleet):
+    year = int(period(fleet))
+    now, after = (
+        client.get("/api/v1/key-figures", params={"period": str(n)}).json()
+        for n in (year, year + 1)
+    )
+    told, whole = after["minutes_before"], now["whole"]["minutes"]
+    assert told["period"] == f"{year}"
+    assert told["noted_n"] == whole["noted_n"] > 5
+    assert (told["mean"], told["median"]) == (whole["mean"], whole["median"])
+    noted = {}
+    for centre in ("norr", "syd"):
+        asked = {"period": str(year + 1), "centre": centre}
+        noted[centre] = client.get("/api/v1/key-figures", params=asked).json()["minutes_before"]
+    assert sum(one["noted_n"] for one in noted.values()) == whole["noted_n"]
+    assert noted["norr"]["noted_n"] != noted["syd"]["noted_n"]
+    text = client.get("/key-figures", params={"period": str(year), "lang": "sv"}).text
+    assert f"{year - 1}: inga noterade minuter" in text
+
+
 def test_a_page_lists_the_tickets_behind_a_number(client, fleet):
     text = client.get(f"/key-figures/tickets?figure=solved&period={period(fleet)}").text
     whole = client.get("/api/v1/key-figures", params={"period": period(fleet)}).json()["whole"]
@@ -328,11 +348,60 @@ def test_the_csv_is_one_line_for_each_municipality_and_hides_the_small(own, url)
     assert answer.text.startswith("\ufeff")
     rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff")), delimiter=";"))
     assert {len(row) for row in rows} == {len(rows[0])}
-    assert [row[1] for row in rows[1:]] == ["'=cmd()", "Liten"]
+    assert [row[1] for row in rows[1:]] == ["'=cmd()", "Liten", "Alla"]
     # One alone could be had by subtraction, so the next one is hidden too.
-    assert {row[2] for row in rows[1:]} == {"färre än 5"}
+    assert [row[2] for row in rows[1:]] == ["visas inte", "visas inte", "9"]
     page = own.get("/key-figures").text
     assert page.count("visas inte") == 2
+
+
+def told(client, **asked):
+    """The lines of a CSV as dictionaries, by the name of the place."""
+    text = client.get("/key-figures.csv", params={"lang": "sv", **asked}).text.removeprefix(
+        "\ufeff"
+    )
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=";"))
+    return {list(row.values())[1]: row for row in rows}
+
+
+def test_the_csv_by_centre_adds_up_and_says_what_the_json_says(client, fleet):
+    year = period(fleet)
+    rows = told(client, by="centre", period=year)
+    whole = client.get("/api/v1/key-figures", params={"period": year}).json()["whole"]
+    total = rows.pop("Alla")
+    assert {"Hjälpmedelscentralen Norr", "Hjälpmedelscentralen Syd"} <= set(rows)
+    assert int(total["Nya ärenden"]) == whole["known_n"]
+    assert int(total["Ärenden med minuter"]) == whole["minutes"]["noted_n"]
+    for name in ("Nya ärenden", "Lösta ärenden", "Minuter, felsökning och åtgärd"):
+        assert sum(int(row[name]) for row in rows.values()) == int(total[name])
+    causes = {name: n for name, n in total.items() if name.startswith("Nya ärenden: ")}
+    assert sorted(map(int, causes.values())) == sorted(one["ticket_n"] for one in whole["causes"])
+    assert number(total["Lagade första gången, %"]) == pytest.approx(
+        100 * whole["held"]["share"], abs=0.05
+    )
+    low, high = (number(total[f"Lagade första gången, % {end}"]) for end in ("från", "till"))
+    assert low <= number(total["Lagade första gången, %"]) <= high
+    assert number(total["Minuter per ärende"]) == pytest.approx(whole["minutes"]["mean"], abs=0.05)
+
+
+def number(text):
+    return float(text.replace(",", "."))
+
+
+def test_one_small_municipality_alone_hides_the_line_of_all(own, url):
+    with psycopg.connect(url) as conn:
+        conn.execute("UPDATE device SET area = 'Liten'")
+        conn.execute(
+            "INSERT INTO ticket (device_no, tenant_no, cause, order_kind, severity, usability,"
+            " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at,"
+            " updated_at) SELECT device_no, tenant_no, 'brake', 'AU', 'major', 'usable',"
+            " 'technician', 'brake', 't', 't', 'b', 'b', now(), now(), now() FROM device"
+            " WHERE id = 'chair-1'"
+        )
+    rows = told(own)
+    assert {name: row["Nya ärenden"] for name, row in rows.items()} == {
+        "Liten": "visas inte", "Alla": "visas inte",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.PRESCRIBER, Role.PATIENT])
