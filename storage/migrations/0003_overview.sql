@@ -387,7 +387,8 @@ DECLARE
 BEGIN
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
-            'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets', 'first_minutes', 'minutes_between',
+            'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets',
+            'first_minutes', 'minutes_between',
             'signs_of_use', 'months_of_use', 'is_only_tenant')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
