@@ -71,7 +71,13 @@ class ActionAsked(_Told):
     part: str | None = Field(
         None, max_length=WHY_MAX, pattern=_NO_NUL, examples=["motorkontakt vänster"]
     )
-    minutes: int | None = Field(None, ge=0, le=MINUTES_MAX, examples=[40])
+    minutes: int | None = Field(
+        None,
+        ge=0,
+        le=MINUTES_MAX,
+        description="Of troubleshooting and repair, without travel.",
+        examples=[40],
+    )
     new_kind: OrderKind | None = None
 
     def request(self, who: str) -> Request:

@@ -1,10 +1,10 @@
-"""The fleet as a whole, as JSON and the page tell it: rates by group, batteries, rises."""
+"""The fleet as a whole, as JSON and the page tell it: rates by group, silence, rises."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Final, Literal
 
@@ -16,22 +16,28 @@ from api.asking import _Asked
 from api.problems import READING
 from api.rooms import InRooms, Rooms
 from api.rulebook import ids_of_kind
-from api.schemas import Instant, Out
+from api.schemas import BothOut, Instant, Out
 from fleet.faults import load_catalogue
 from fleet.models import load_models
 from fleet.rates import Rate, rate
-from fleet.sla.calendar import local_day
 from fleet.words import Component, Severity
 from storage import figures, fleetwide
 from storage.connection import Connection
-from storage.fleetwide import BatteryRow, By, FleetMember, Group, GroupRow, Shown, Watched
+from storage.fleetwide import (
+    By,
+    FleetMember,
+    Group,
+    GroupRow,
+    RiseRow,
+    Shown,
+    Watched,
+)
 
 router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
 
 GROUPS_MAX: Final = 500
 Days = Literal[30, 90]
 _NO_FAULTS: Final = frozenset({Component.MEASUREMENT, Component.USER_ACTION, Component.SERVICE})
-_UNKNOWN_END_D: Final = 400.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,16 +47,6 @@ class FleetGroup:
     row: GroupRow
     name: str
     rate: Rate
-
-
-@dataclass(frozen=True, slots=True)
-class Battery:
-    """A battery that is expected to end between two dates; `latest_on` None: beyond our sight."""
-
-    row: BatteryRow
-    earliest_on: date
-    best_on: date
-    latest_on: date | None
 
 
 @cache
@@ -131,30 +127,6 @@ def model_name(model_id: str) -> str:
     return model_id if model is None else f"{model.maker} {model.name}"
 
 
-def batteries(conn: Connection, seen: Watched) -> list[Battery]:
-    """Batteries to replace, the soonest first."""
-    return [battery(row) for row in fleetwide.batteries(conn, seen.battery_rules)]
-
-
-def battery(row: BatteryRow) -> Battery:
-    """Days of a finding as dates. Its last closed day is the one before it was concluded."""
-    day = local_day(row.last_at) - timedelta(days=1)
-    earliest, best, latest = (
-        _UNKNOWN_END_D if days is None else days
-        for days in (row.earliest_d, row.best_d, row.latest_d)
-    )
-    end = None if latest >= _UNKNOWN_END_D else day + timedelta(days=latest)
-    return Battery(row, day + timedelta(days=earliest), day + timedelta(days=best), end)
-
-
-def by_month(found: Sequence[Battery]) -> list[tuple[date, list[Battery]]]:
-    """Batteries by the month in which each is likeliest to end. Pure."""
-    months: dict[date, list[Battery]] = {}
-    for one in found:
-        months.setdefault(one.best_on.replace(day=1), []).append(one)
-    return sorted(months.items())
-
-
 class RateOut(Out):
     """Fault episodes for each 100 device-days, with the exact 95 % interval (Garwood)."""
 
@@ -185,27 +157,12 @@ class FleetOut(Out):
     is_cut: bool
 
 
-class BatteryOut(Out):
-    """`latest_on` None: later than we can see."""
-
-    device_id: str
-    model_id: str
-    finding_no: int
-    ticket_no: int | None
-    earliest_on: date
-    best_on: date
-    latest_on: date | None
-    confidence: float
-
-
-class BatteryList(Out):
-    items: list[BatteryOut]
-
-
 class FleetMemberOut(Out):
     device_id: str
+    individual_no: str | None
     model_id: str
     fw: str | None
+    last_contact_at: Instant | None
     episode_n: int
     finding_no: int | None
 
@@ -233,6 +190,28 @@ class MembersAsked(_Asked):
     def group(self) -> Group:
         fw = "" if self.fw == "-" else self.fw
         return Group(self.model, fw, self.centre_no)
+
+
+class RiseOut(Out):
+    """A group of devices that faults more than its peers, beyond chance."""
+
+    finding_no: int
+    rule_id: str
+    subject: str = Field(
+        description="What the devices have in common.",
+        examples=["model:otto-bock-b400/batch:2207"],
+    )
+    component: str
+    started_at: Instant
+    last_at: Instant
+    confidence: float
+    title: BothOut
+    happened: BothOut
+    ticket_no: int | None
+
+
+class RiseList(Out):
+    items: list[RiseOut]
 
 
 @router.get("", operation_id="get_fleet")
@@ -266,7 +245,10 @@ def _group_out(group: FleetGroup, by: By) -> FleetGroupOut:
 def list_fleet_devices(
     rooms: InRooms, errand: InErrand, asked: Annotated[MembersAsked, Query()]
 ) -> FleetMemberList:
-    """The devices behind one number, those with most fault episodes first; at most 500."""
+    """The devices behind one number, those with most fault episodes first; at most 500.
+
+    Of the silent ones those whose last contact is longest ago come first.
+    """
     found = members(rooms, errand, asked, datetime.now(UTC))
     shown = found.rows[: fleetwide.LISTED_MAX]
     items = [FleetMemberOut.model_validate(row) for row in shown]
@@ -274,21 +256,31 @@ def list_fleet_devices(
     return FleetMemberList(counted_at=found.counted_at, items=items, is_cut=is_cut)
 
 
-@router.get("/batteries", operation_id="list_batteries")
-def list_batteries(rooms: InRooms, errand: InErrand) -> BatteryList:
-    """Batteries that are expected to end, the soonest first."""
+@router.get("/rises", operation_id="list_rises")
+def list_rises(rooms: InRooms, errand: InErrand) -> RiseList:
+    """Groups that fault more than their peers now, the newest first; at most 500."""
     with rooms.read(errand) as conn:
-        found = batteries(conn, watched(conn, datetime.now(UTC), 30))
-    return BatteryList(items=[_battery_out(one) for one in found])
+        found = rises(conn)
+    return RiseList(items=[_rise_out(row) for row in found])
 
 
-def _battery_out(one: Battery) -> BatteryOut:
-    names = ("device_id", "model_id", "finding_no", "ticket_no", "confidence")
-    return BatteryOut.model_validate(
+def rises(conn: Connection) -> list[RiseRow]:
+    """What no cause is known for yet: models, batches and firmware that stand out."""
+    return fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
+
+
+def _rise_out(row: RiseRow) -> RiseOut:
+    names = (
+        "finding_no", "rule_id", "subject", "component", "started_at", "last_at", "confidence",
+        "ticket_no",
+    )  # fmt: skip
+    told = {"title": row.title, "happened": row.happened}
+    return RiseOut.model_validate(
         {
-            **{name: getattr(one.row, name) for name in names},
-            "earliest_on": one.earliest_on,
-            "best_on": one.best_on,
-            "latest_on": one.latest_on,
+            **{name: getattr(row, name) for name in names},
+            **{
+                name: BothOut(sv=(t or ("", ""))[0], en=(t or ("", ""))[1])
+                for name, t in told.items()
+            },
         }
     )

@@ -37,9 +37,9 @@ def whole_finding_out(row: FindingRow) -> WholeFindingOut:
 
 
 _COLUMNS: Final = (
-    "finding_no", "device_id", "subject", "rule_id", "rule_version", "about", "cause", "need",
-    "severity", "usability", "fixer", "component", "started_at", "last_at", "ended_at", "known_at",
-    "occurrence_n", "confidence",
+    "finding_no", "device_id", "individual_no", "subject", "rule_id", "rule_version", "about",
+    "cause", "need", "severity", "usability", "fixer", "component", "started_at", "last_at",
+    "ended_at", "known_at", "occurrence_n", "confidence",
 )  # fmt: skip
 
 

@@ -6,8 +6,8 @@ from typing import Final
 
 from fastapi import APIRouter
 
-from api import agreements, figures, fleet, quarantine, rules
+from api import agreements, batteries, figures, fleet, quarantine, rules, use
 
 router: Final = APIRouter()
-for part in (quarantine, rules, agreements, fleet, figures):
+for part in (quarantine, rules, agreements, fleet, batteries, figures, use):
     router.include_router(part.router)

@@ -291,6 +291,7 @@ class FindingOut(Out):
 
     finding_no: int
     device_id: str | None
+    individual_no: str | None
     subject: str
     rule_id: str
     rule_version: int
@@ -452,8 +453,16 @@ class EquationOut(Out):
 
 
 class SourceOut(EquationOut):
+    """One way in. It may be quiet since `updated_at`; the delays are those of its last records."""
+
     source: str
     updated_at: Instant
+    receipt_delay_s: float | None = Field(
+        description="From receipt to storage, the longest of the last records stored together."
+    )
+    age_s: float | None = Field(
+        description="From when it was measured to storage, the median of the same records."
+    )
 
 
 class ReasonOut(Out):
@@ -465,6 +474,7 @@ class GapOut(Out):
     """Records `low` to `high`, ends included, that never came; open while `closed_at` is None."""
 
     device_id: str
+    individual_no: str | None
     epoch: str
     low: int
     high: int

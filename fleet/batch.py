@@ -6,9 +6,10 @@ This is where it is decided what is new: the ledger's ranges go in, rows to writ
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from statistics import median_low
+from typing import Final, NamedTuple
 
 import msgspec
 
@@ -16,7 +17,7 @@ from fleet.intake import Accepted, Refused, StateReport, Verdict
 from fleet.ranges import SeqSet
 from fleet.wire.messages import Ack
 from fleet.wire.reasons import Reason
-from fleet.wire.records import Skipped
+from fleet.wire.records import Record, Skipped
 
 MAX_GAPS: Final = 4096
 """Ranges that one ledger row may hold; a device that scatters its numbers more is refused."""
@@ -51,6 +52,36 @@ class Plan:
     acks: dict[tuple[str, str], Ack] = field(default_factory=dict)
     received_n: int = 0
     duplicate_n: int = 0
+
+
+class Delay(NamedTuple):
+    """How long records were under way, in seconds; None where there are none.
+
+    Attributes:
+        receipt_s: since the first of them was received.
+        age_s: since they were measured, by the best estimate of true time; the median.
+    """
+
+    receipt_s: float | None
+    age_s: float | None
+
+
+def delay_of(stored: Sequence[Accepted], now_ms: float) -> Delay:
+    """How long the records of a batch had been under way at a time. Markers measure nothing."""
+    if not stored:
+        return Delay(None, None)
+    received_ms = min(accepted.message.received_ms for accepted in stored)
+    measured_ms = [
+        accepted.record.at + accepted.shift.shift_ms
+        for accepted in stored
+        if isinstance(accepted.record, Record)
+    ]
+    age_s = _past_s(now_ms - median_low(measured_ms)) if measured_ms else None
+    return Delay(_past_s(now_ms - received_ms), age_s)
+
+
+def _past_s(time_ms: float) -> float:
+    return max(0.0, time_ms) / 1000
 
 
 def ledger_keys(verdicts: Iterable[Verdict]) -> set[LedgerKey]:

@@ -108,7 +108,11 @@ class PromiseKey(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Minutes:
-    """Minutes noted on solved tickets, against what it took before. `cut` is None without both."""
+    """Minutes of troubleshooting and repair noted on solved tickets, against what it took before.
+
+    People note both as one; the aim is about troubleshooting alone. `cut` is None without a mean
+    and a baseline.
+    """
 
     noted_n: int
     sum_min: int

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Final, NamedTuple
 
-from fleet.figures import BASELINE_LEAST, BASELINE_TICKETS, TicketFact
-from fleet.wear import COUNTED, DRIVEN, FENCE, LEAST_RATIO, MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS, Sign
+from fleet.figures import BASELINE_LEAST, BASELINE_TICKETS, Minutes, TicketFact
+from fleet.wear import (
+    COUNTED,
+    DRIVEN,
+    FENCE,
+    LEAST_RATIO,
+    MIN_COUNT,
+    MIN_DRIVEN_H,
+    MIN_PEERS,
+    MonthOfUse,
+    Sign,
+)
 from storage.connection import Connection
 from storage.queries import load_queries
 
@@ -34,6 +45,17 @@ def first_minutes(conn: Connection, before: datetime) -> float | None:
     return None if row is None or row[0] < BASELINE_LEAST else float(row[1])
 
 
+def minutes_between(
+    conn: Connection, low: datetime, high: datetime, centre_id: str | None
+) -> Minutes:
+    """Minutes of the tickets first solved in a half-open time, as `fleet.figures` counts them."""
+    values = {"low": low, "high": high, "centre": centre_id}
+    row = conn.execute(_SQL["minutes_between"], values).fetchone()
+    assert row is not None
+    noted_n, sum_min, mean, median = row
+    return Minutes(noted_n, sum_min, mean, median, baseline=None)
+
+
 class Signs(NamedTuple):
     """The farthest signs of abnormal use, and how many there are in all."""
 
@@ -55,6 +77,24 @@ def signs(conn: Connection, limit: int) -> Signs:
     }
     rows = conn.execute(_SQL["signs"], values).fetchall()
     return Signs([Sign(*row[:-1]) for row in rows], rows[0][-1] if rows else 0)
+
+
+def sign_months(
+    conn: Connection, signs: Sequence[Sign], as_of: datetime
+) -> dict[tuple[str, str], list[MonthOfUse]]:
+    """The last twelve months of each sign's time at most, by device id and metric."""
+    values = {
+        "devices": [sign.device_id for sign in signs],
+        "metrics": [sign.metric for sign in signs],
+        "from_ats": [sign.from_at for sign in signs],
+        "until_ats": [sign.until_at for sign in signs],
+        "driven": DRIVEN,
+        "as_of": as_of,
+    }
+    found: defaultdict[tuple[str, str], list[MonthOfUse]] = defaultdict(list)
+    for device_id, metric, *month in conn.execute(_SQL["sign_months"], values):
+        found[device_id, metric].append(MonthOfUse(*month))
+    return found
 
 
 def centres(conn: Connection) -> list[CentreName]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any, Final, Literal, TypeVar
+from datetime import date, datetime
+from typing import Any, Final, Literal, NamedTuple, TypeVar
 
 from psycopg.rows import class_row
 
@@ -15,6 +15,9 @@ from storage.queries import load_queries
 By = Literal["model", "firmware", "centre"]
 Shown = Literal["all", "faulted", "silent", "batteries"]
 LISTED_MAX: Final = 500
+BEYOND_D: Final = 400.0
+"""Days ahead that nobody can see: as far off as a battery's end is told."""
+
 _SQL: Final = load_queries("fleetwide.sql")
 
 Row = TypeVar("Row")
@@ -70,30 +73,52 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class FleetMember:
-    """One device behind a number; `finding_no` is the open finding that counts it."""
+    """One device behind a number; `finding_no` is the open finding that counts it.
+
+    `last_contact_at` None: never heard of.
+    """
 
     device_no: int
     device_id: str
+    individual_no: str | None
     model_id: str
     fw: str | None
     centre_no: int | None
+    last_contact_at: datetime | None
     episode_n: int
     finding_no: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class BatteryRow:
-    """A battery that is expected to end so many days after `last_at`."""
+    """A battery that is expected to end between two dates; `latest_on` None: beyond our sight."""
 
     finding_no: int
     device_id: str
+    individual_no: str | None
     model_id: str
-    last_at: datetime
+    centre_id: str | None
+    centre_name: str | None
     confidence: float
-    earliest_d: float | None
-    best_d: float | None
-    latest_d: float | None
+    earliest_on: date
+    best_on: date
+    latest_on: date | None
     ticket_no: int | None
+
+
+class BatteryKey(NamedTuple):
+    """Where a reader of the batteries has come to."""
+
+    best_on: date
+    finding_no: int
+
+
+@dataclass(frozen=True, slots=True)
+class BatteryMonth:
+    """How many batteries are likeliest to end in the month that begins on `month`."""
+
+    month: date
+    battery_n: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +126,7 @@ class RiseRow:
     """A group that faults more than its peers. `title`, `happened`: Swedish, then English."""
 
     finding_no: int
+    rule_id: str
     subject: str
     component: str
     started_at: datetime
@@ -119,7 +145,7 @@ def groups(conn: Connection, by: By, watched: Watched) -> list[GroupRow]:
 def members(
     conn: Connection, watched: Watched, group: Group, shown: Shown, limit: int
 ) -> list[FleetMember]:
-    """The devices behind a number, those with most fault episodes first."""
+    """The devices behind a number: most fault episodes first, or silent the longest."""
     values = {"model_id": group.model_id, "fw": group.fw, "centre_no": group.centre_no}
     return _all(
         conn, FleetMember, "fleet_members", shown=shown, limit=limit, **values,
@@ -127,9 +153,24 @@ def members(
     )  # fmt: skip
 
 
-def batteries(conn: Connection, rules: Sequence[str]) -> list[BatteryRow]:
-    """Batteries to replace, the soonest first."""
-    return _all(conn, BatteryRow, "batteries", rules=list(rules), limit=LISTED_MAX)
+def batteries(
+    conn: Connection,
+    rules: Sequence[str],
+    limit: int,
+    month: date | None = None,
+    after: BatteryKey | None = None,
+) -> list[BatteryRow]:
+    """Batteries to replace, the soonest first; of one month, by its first day, if one is named."""
+    on, number = after or (None, None)
+    values = {"rules": list(rules), "beyond_d": BEYOND_D, "month": month}
+    return _all(
+        conn, BatteryRow, "batteries", after_on=on, after_no=number, limit=limit, **values
+    )  # fmt: skip
+
+
+def battery_months(conn: Connection, rules: Sequence[str]) -> list[BatteryMonth]:
+    """How many batteries to replace each month has; every one is in one month."""
+    return _all(conn, BatteryMonth, "battery_months", rules=list(rules), beyond_d=BEYOND_D)
 
 
 def rises(conn: Connection, rules: Sequence[str]) -> list[RiseRow]:

@@ -16,6 +16,7 @@ from fleet.batch import (
     LedgerEntry,
     LedgerKey,
     Plan,
+    delay_of,
     ledger_keys,
     plan_batch,
     refuse_scattered,
@@ -328,6 +329,7 @@ class Intake:
         _write_settings(conn, plan.states)
         write_ledger(conn, plan.ledger, now)
         quarantine.keep(conn, plan.quarantined)
+        delay = delay_of(plan.stored, datetime.now(UTC).timestamp() * 1000)
         conn.execute(
             SQL["count_intake"],
             {
@@ -337,6 +339,8 @@ class Intake:
                 "duplicate": plan.duplicate_n,
                 "quarantined": len(plan.quarantined),
                 "state": len(plan.states),
+                "receipt_delay_s": delay.receipt_s,
+                "age_s": delay.age_s,
             },
         )
         return samples

@@ -193,6 +193,7 @@ class FindingRow:
 
     finding_no: int
     device_id: str | None
+    individual_no: str | None
     subject: str
     rule_id: str
     rule_version: int
@@ -253,7 +254,10 @@ class EpisodeRow:
 
 @dataclass(frozen=True, slots=True)
 class IntakeTotalRow:
-    """The loss equation of one way in."""
+    """The loss equation of one way in, and how long the last records it stored were under way.
+
+    `receipt_delay_s`: the longest since receipt; `age_s`: the median since they were measured.
+    """
 
     source: str
     received_n: int
@@ -262,6 +266,8 @@ class IntakeTotalRow:
     quarantined_n: int
     state_n: int
     updated_at: datetime
+    receipt_delay_s: float | None = None
+    age_s: float | None = None
 
     @property
     def accounted_n(self) -> int:
@@ -310,6 +316,7 @@ class GapRow:
 
     gap_no: int
     device_id: str
+    individual_no: str | None
     epoch: str
     low: int
     high: int

@@ -224,5 +224,7 @@ def _note_moved(conn: Connection, quarantine_no: int, moved: Moved, now: datetim
             "duplicate": moved.duplicate_n,
             "quarantined": moved.quarantined_n,
             "state": 0,
+            "receipt_delay_s": None,
+            "age_s": None,
         },
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -10,11 +9,13 @@ from fastapi.responses import HTMLResponse
 
 from api import typography
 from api.access.gate import InErrand
-from api.figures import BehindAsked, Counted, FiguresAsked, behind, counted, csv_answer
+from api.figure_sheets import figures_csv
+from api.figures import BehindAsked, Counted, FiguresAsked, SheetAsked, behind, counted
 from api.fleet import model_name
-from api.pages.fleet import asked_in
+from api.pages.fleet import asked_in, rated
 from api.rooms import InRooms
 from api.telling import Say, Voice, page
+from api.use import use_counted, use_csv
 from fleet.figures import (
     BASELINE_TICKETS,
     BEHIND,
@@ -26,7 +27,6 @@ from fleet.figures import (
 from fleet.periods import Length, Period, latest
 from fleet.sla.calendar import local_day
 from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS
-from storage import figures as stored
 from storage import reading
 
 router = APIRouter(include_in_schema=False)
@@ -34,7 +34,7 @@ router = APIRouter(include_in_schema=False)
 CAUSE_ROWS: Final = 20
 PLACE_ROWS: Final = 100
 TICKET_ROWS: Final = 100
-SIGN_ROWS: Final = 100
+SIGN_ROWS: Final = 60
 MONTHS, QUARTERS, YEARS = 24, 8, 5
 
 
@@ -100,11 +100,11 @@ def shared(share: Share, say: Say) -> tuple[str, str] | None:
 
 
 @router.get("/key-figures.csv", operation_id="figures_csv")
-def figures_csv(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
-    """By municipality, the small ones without their figures."""
-    asked = asked_in(FiguresAsked, say)
+def figures_sheet(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """By municipality, the small ones without their figures, or by centre."""
+    asked = asked_in(SheetAsked, say)
     found = counted(rooms, errand, asked, say.now)
-    return csv_answer(found, say.lang)
+    return figures_csv(found, asked, use_counted(rooms, errand, say.now), say.lang)
 
 
 @router.get("/key-figures/tickets", operation_id="figure_tickets_page")
@@ -129,20 +129,24 @@ def figure_tickets_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRes
 
 @router.get("/key-figures/use", operation_id="use_page")
 def use_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
-    def count() -> tuple[datetime, stored.Signs]:
-        with rooms.read(errand) as conn:
-            return say.now, stored.signs(conn, SIGN_ROWS)
-
-    counted_at, found = rooms.kept.get(errand.scope, "use", say.now, count)
+    found = use_counted(rooms, errand, say.now)
     return page(
         "use.html",
         say,
-        signs=found.first,
-        sign_n=found.n,
-        counted_at=counted_at,
+        found=found,
+        signs=found.signs[:SIGN_ROWS],
+        counted_at=found.counted_at,
         model_name=model_name,
+        day_of=local_day,
         least=MIN_COUNT,
         hours=MIN_DRIVEN_H,
         peers=MIN_PEERS,
+        rated=lambda rate: rated(rate, say, 1),
         decimal=lambda value: typography.number(value, say.lang, 1),
     )
+
+
+@router.get("/key-figures/use.csv", operation_id="use_sheet")
+def use_sheet(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """All signs, month by month."""
+    return use_csv(rooms, errand, say.lang, say.now)

@@ -5,33 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
 from api import typography
 from api.access.gate import InErrand
+from api.batteries import BatteriesAsked, batteries, battery_csv, by_month
 from api.fleet import (
     FleetAsked,
     FleetGroup,
     MembersAsked,
-    batteries,
-    by_month,
     members,
     model_name,
     overview,
-    watched,
+    rises,
 )
 from api.rooms import InRooms
-from api.rulebook import ids_of_kind
 from api.telling import Say, Voice, page
 from fleet.rates import Rate, rate
-from storage import figures, fleetwide
+from storage import figures
 
 router = APIRouter(prefix="/fleet", include_in_schema=False)
 
 GROUP_ROWS: Final = 60
-BATTERY_ROWS: Final = 60
+SOONEST_ROWS: Final = 20
+BATTERY_ROWS: Final = 150
 DEVICE_ROWS: Final = 150
 
 
@@ -41,8 +40,8 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     counted = overview(rooms, errand, asked, say.now)
     groups = counted.groups
     with rooms.read(errand) as conn:
-        found = batteries(conn, watched(conn, say.now, asked.days))
-        rises = fleetwide.rises(conn, ids_of_kind(conn, "fleet"))
+        found = batteries(conn, BatteriesAsked(), SOONEST_ROWS)
+        standing_out = rises(conn)
     return page(
         "fleet.html",
         say,
@@ -51,10 +50,11 @@ def fleet_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         group_n=len(groups),
         counted_at=counted.seen.high,
         sums=_sums(groups),
-        months=by_month(found[:BATTERY_ROWS]),
-        battery_n=len(found),
-        battery_rows=BATTERY_ROWS,
-        rises=rises,
+        months=by_month(found.rows),
+        battery_n=found.n,
+        battery_ns={one.month: one.battery_n for one in found.months},
+        shown_n=len(found.rows),
+        rises=standing_out,
         said=lambda value: rated(value, say),
         model_name=model_name,
         decimal=lambda value: typography.number(value, say.lang, 1),
@@ -80,6 +80,29 @@ def fleet_devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResp
     )
 
 
+@router.get("/batteries", operation_id="batteries_page")
+def batteries_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    asked = asked_in(BatteriesAsked, say)
+    with rooms.read(errand) as conn:
+        found = batteries(conn, asked, BATTERY_ROWS)
+    return page(
+        "batteries.html",
+        say,
+        asked=asked,
+        found=found,
+        listed=by_month(found.rows),
+        battery_ns={one.month: one.battery_n for one in found.months},
+        model_name=model_name,
+    )
+
+
+@router.get("/batteries.csv", operation_id="batteries_csv")
+def batteries_csv(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
+    """All of them, or those of one month."""
+    asked = asked_in(BatteriesAsked, say).model_copy(update={"cursor": None})
+    return battery_csv(rooms, errand, asked, say.lang)
+
+
 def _sums(groups: Sequence[FleetGroup]) -> dict[str, Any]:
     rows = [group.row for group in groups]
     episode_n = sum(row.episode_n for row in rows)
@@ -93,12 +116,13 @@ def _sums(groups: Sequence[FleetGroup]) -> dict[str, Any]:
     }
 
 
-def rated(found: Rate, say: Say) -> tuple[str, str] | None:
+def rated(found: Rate, say: Say, decimals: int = 2) -> tuple[str, str] | None:
     """A rate and its interval as people read them; None where nothing was watched."""
     if found.value is None or found.low is None or found.high is None:
         return None
     value, low, high = (
-        typography.number(number, say.lang, 2) for number in (found.value, found.low, found.high)
+        typography.number(number, say.lang, decimals)
+        for number in (found.value, found.low, found.high)
     )
     return value, f"{low}–{high}"
 

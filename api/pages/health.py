@@ -10,6 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
+from api import typography
 from api.access.gate import InErrand
 from api.access.policy import shipped_policy
 from api.meanings import total_of
@@ -24,15 +25,25 @@ router = APIRouter(include_in_schema=False)
 
 GAP_ROWS: Final = 20
 LOST_SINCE: Final = timedelta(days=30)
+TOGETHER: Final = timedelta(minutes=5)
+QUIET: Final = timedelta(minutes=10)
+"""After so long without anything the page says since when: a quiet night is no delay."""
+
+_TENTHS_BELOW_S: Final = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Lane:
-    """One way in, over all its slots: `last_at` is when it last brought something."""
+    """One way in, over all its slots: `last_at` is when it last brought something.
+
+    The delays are of the last records then; None before any were stored.
+    """
 
     name: str
     received_n: int
     last_at: datetime
+    receipt_delay_s: float | None
+    age_s: float | None
 
 
 def lanes(sources: Sequence[IntakeTotalRow]) -> list[Lane]:
@@ -41,11 +52,20 @@ def lanes(sources: Sequence[IntakeTotalRow]) -> list[Lane]:
     for row in sources:
         if row.source != WAY_IN:
             found.setdefault(_lane_of(row.source), []).append(row)
-    summed = [
-        Lane(name, sum(row.received_n for row in rows), max(row.updated_at for row in rows))
-        for name, rows in found.items()
-    ]
-    return sorted(summed, key=lambda lane: lane.last_at)
+    return sorted((_summed(*lane) for lane in found.items()), key=lambda lane: lane.last_at)
+
+
+def _summed(name: str, rows: Sequence[IntakeTotalRow]) -> Lane:
+    """Of the slots that brought something of late the slowest speaks for the lane."""
+    last_at = max(row.updated_at for row in rows)
+    late = [row for row in rows if row.updated_at > last_at - TOGETHER]
+    return Lane(
+        name,
+        sum(row.received_n for row in rows),
+        last_at,
+        max((row.receipt_delay_s for row in late if row.receipt_delay_s is not None), default=None),
+        max((row.age_s for row in late if row.age_s is not None), default=None),
+    )
 
 
 def _lane_of(source: str) -> str:
@@ -66,6 +86,8 @@ def health_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         say,
         sources=sources,
         lanes=lanes(sources),
+        quiet_before=say.now - QUIET,
+        took=lambda seconds: took(seconds, say),
         total=total_of(sources),
         way_in=WAY_IN,
         reasons=reasons,
@@ -76,6 +98,13 @@ def health_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         gap_rows=GAP_ROWS,
         **values,
     )
+
+
+def took(seconds: float, say: Say) -> str:
+    """`0,4 s`, `12 s`, `5 min`, `3 dygn`."""
+    if seconds < _TENTHS_BELOW_S:
+        return f"{typography.number(seconds, say.lang, 1)}{typography.HARD_SPACE}s"
+    return say.duration_ms(round(seconds * 1000))
 
 
 def _may_open(say: Say) -> bool:

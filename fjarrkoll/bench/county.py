@@ -191,6 +191,12 @@ _DEVICES: Final = (
     "INSERT INTO fault_event (device_no, epoch, seq, idx, system, code, state, at, received_at,"
     " clock) SELECT device_no, %(epoch)s, row_number() OVER (PARTITION BY device_no), 0, system,"
     " code, 'raised', started_at, started_at, 0 FROM episode",
+    "INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload,"
+    " payload_size, received_at, last_at) SELECT sha256(n::text::bytea), 'malformed',"
+    " 'JSON cut short', 'fk/1/00/bench'::bytea, t.id, 'wc-' || lpad(n::text, 6, '0'),"
+    " '{\"seq\": '::bytea, 8, %(now)s - n * interval '1 minute', %(now)s"
+    " FROM generate_series(1, 5000) n, tenant t WHERE t.id = %(tenant)s",
+    "INSERT INTO quarantine_total SELECT reason, count(*) FROM quarantine GROUP BY reason",
 )
 
 _TICKET: Final = (

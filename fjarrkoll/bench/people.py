@@ -69,7 +69,13 @@ def pages() -> list[Place]:
         ("/key-figures.csv?period={year}", manager), ("/key-figures/use", manager),
         ("/rules", manager), ("/rules/battery-end-of-life", manager),
         ("/data-health", tech), ("/my-device", Role.PATIENT), ("/my-loans", Role.PRESCRIBER),
-        ("/access-log", Role.AUDITOR),
+        ("/access-log", Role.AUDITOR), ("/data-health/quarantine", tech),
+        ("/data-health/quarantine/{quarantine}", tech), ("/find?q=4471", tech),
+        (f"/new-ticket?device={FIRST}", desk), ("/first-run", Role.ADMINISTRATOR),
+        (f"/first-run?device={FIRST}", Role.ADMINISTRATOR),
+        ("/fleet/devices?show=silent", manager), ("/fleet/batteries", manager),
+        ("/fleet/batteries.csv", manager), ("/key-figures/use.csv", manager),
+        ("/my-device/who-looked", Role.PATIENT), (f"/my-device/{FIRST}/sharing", Role.PATIENT),
     )  # fmt: skip
     return [Place(path, role, PAGE_AIM_MS, is_page=True) for path, role in listed]
 
@@ -77,7 +83,7 @@ def pages() -> list[Place]:
 def lists() -> list[Place]:
     """Every list, and the series behind a chart of thirty days."""
     desk, tech, admin = Role.SERVICE_DESK, Role.TECHNICIAN, Role.ADMINISTRATOR
-    manager = Role.CENTRE_MANAGER
+    manager, patient = Role.CENTRE_MANAGER, Role.PATIENT
     own = f"/api/v1/devices/{FIRST}"
     listed = (
         ("/api/v1/devices", tech), ("/api/v1/devices?q=sn9", tech), (own, tech),
@@ -96,6 +102,20 @@ def lists() -> list[Place]:
         ("/api/v1/key-figures/tickets?figure=missed&period={year}", manager),
         (f"/api/v1/fhir/Observation?device=Device/{FIRST}&code=battery_voltage_v", tech),
         (f"/api/v1/fhir/Task?focus=Device/{FIRST}", tech),
+        ("/api/v1/fhir/Device?identifier=SN9", tech),
+        (f"/api/v1/fhir/Device/{FIRST}", tech),
+        (f"/api/v1/fhir/DeviceMetric?source=Device/{FIRST}", tech),
+        (f"/api/v1/fhir/DeviceMetric/{FIRST}.{{metric}}", tech),
+        ("/api/v1/quarantine/{quarantine}", admin), ("/api/v1/fleet/rises", manager),
+        ("/api/v1/fleet/devices?show=silent", manager), ("/api/v1/key-figures/use", manager),
+        ("/api/v1/tickets/{ticket}/deadlines", desk), ("/api/v1/rules/bad-batch", tech),
+        ("/api/v1/rules/bad-batch/backtests", tech), ("/api/v1/policies", desk),
+        ("/api/v1/policies/vgr/versions/1", desk), ("/api/v1/agreements", desk),
+        ("/api/v1/catalogue/faults", tech), ("/api/v1/catalogue/faults?system=vr2", tech),
+        ("/api/v1/catalogue/systems", tech), ("/api/v1/catalogue/models", tech),
+        ("/api/v1/catalogue/metrics", tech), ("/api/v1/holds", admin), ("/api/v1/me", tech),
+        ("/api/v1/me/devices", patient), ("/api/v1/me/access-log", patient),
+        ("/api/v1/me/blocks", patient), ("/api/v1/me/blocked", Role.PRESCRIBER),
     )  # fmt: skip
     return [Place(path, role, LIST_AIM_MS) for path, role in listed]
 
@@ -170,15 +190,20 @@ def _caller(role: Role, number: int) -> Caller:
 
 
 def _filled_in(stage: Stage) -> list[Place]:
-    """All places, with the ticket, the instant and the year that their addresses name."""
+    """All places, with the numbers, the instant and the year that their addresses name."""
     with connect(stage.database_url) as conn:
-        row = conn.execute("SELECT min(ticket_no) FROM ticket").fetchone()
+        row = conn.execute(
+            "SELECT (SELECT min(ticket_no) FROM ticket), (SELECT min(quarantine_no)"
+            " FROM quarantine), (SELECT metric_no FROM metric WHERE name = 'battery_voltage_v')"
+        ).fetchone()
     assert row is not None
     now = datetime.now(UTC)
     month_ago = f"{now - timedelta(days=30):%Y-%m-%dT%H:%M:%SZ}"
     return [
         Place(
-            place.path.format(ticket=row[0], month_ago=month_ago, year=now.year),
+            place.path.format(
+                ticket=row[0], quarantine=row[1], metric=row[2], month_ago=month_ago, year=now.year
+            ),
             place.role, place.aim_ms, place.is_page,
         )
         for place in pages() + lists()

@@ -288,7 +288,9 @@ def solve(
     who: Who,
     outcome: Annotated[str, typer.Option(help=f"One of {words_of(Outcome)}.")],
     part: Annotated[str | None, typer.Option(help="What was replaced.")] = None,
-    minutes: Annotated[int | None, typer.Option(help="Working time spent.")] = None,
+    minutes: Annotated[
+        int | None, typer.Option(help="Troubleshooting and repair, no travel.")
+    ] = None,
     why: Why = "",
     dry_run: DryRun = False,
     as_json: AsJson = False,

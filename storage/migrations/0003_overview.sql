@@ -7,6 +7,13 @@ ALTER TABLE quarantine
     ADD CONSTRAINT quarantine_replayed_whole
         CHECK ((replayed_at IS NULL) = (replayed_as IS NULL));
 
+-- How long the last records that a way in stored had been under way, measured before the commit:
+-- the longest since receipt, and the median since they were measured. NULL: none stored yet.
+ALTER TABLE intake_total
+    ADD COLUMN receipt_delay_s float8 CONSTRAINT intake_total_receipt_past
+        CHECK (receipt_delay_s >= 0),
+    ADD COLUMN age_s float8 CONSTRAINT intake_total_age_past CHECK (age_s >= 0);
+
 -- Who decides on rules decides for the whole installation.
 GRANT INSERT ON rule_switch TO fjarrkoll_api;
 
@@ -104,12 +111,19 @@ SET work_mem = '64MB' SET jit = off AS $$
     GROUP BY 1, 2, 3
 $$;
 
--- The devices behind one number of one group, those with most fault episodes first.
+-- When a device was last heard of; NULL: never.
+CREATE FUNCTION contacted_at(of_device int) RETURNS timestamptz LANGUAGE sql STABLE AS $$
+    SELECT greatest((SELECT max(l.last_at) FROM public.ledger l WHERE l.device_no = of_device),
+        (SELECT s.changed_at FROM public.device_state s WHERE s.device_no = of_device))
+$$;
+
+-- The devices behind one number of one group: those with most fault episodes first, the silent ones
+-- by their last contact, the longest ago first.
 CREATE FUNCTION fleet_members(low timestamptz, high timestamptz, quiet_systems text[],
     quiet_codes text[], battery_rules text[], of_model text, of_fw text, of_centre int,
     shown text, max_rows int)
-RETURNS TABLE (device_no int, device_id text, model_id text, fw text, centre_no int,
-    episode_n bigint, finding_no bigint)
+RETURNS TABLE (device_no int, device_id text, individual_no text, model_id text, fw text,
+    centre_no int, last_contact_at timestamptz, episode_n bigint, finding_no bigint)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB' SET jit = off AS $$
@@ -122,18 +136,48 @@ SET work_mem = '64MB' SET jit = off AS $$
             WHEN 'batteries' THEN f.rule_id = ANY(battery_rules) AND f.need = 'ticket'
             ELSE false END
         GROUP BY f.device_no
+    ), listed AS (
+        SELECT r.device_no, r.device_id, r.model_id, r.fw, r.centre_no,
+            coalesce(faults.episode_n, 0) AS episode_n, found.finding_no,
+            CASE shown WHEN 'silent' THEN contacted_at(r.device_no) END AS silent_since
+        FROM reached_devices() r
+        LEFT JOIN faults USING (device_no) LEFT JOIN found USING (device_no)
+        WHERE (of_model IS NULL OR r.model_id = of_model)
+            AND (of_fw IS NULL OR coalesce(r.fw, '') = of_fw)
+            AND (of_centre IS NULL OR coalesce(r.centre_no, 0) = of_centre)
+            AND CASE shown WHEN 'all' THEN true WHEN 'faulted' THEN faults.episode_n > 0
+                ELSE found.finding_no IS NOT NULL END
+        ORDER BY silent_since NULLS FIRST, episode_n DESC, r.device_id
+        LIMIT max_rows
     )
-    SELECT r.device_no, r.device_id, r.model_id, r.fw, r.centre_no,
-        coalesce(faults.episode_n, 0), found.finding_no
-    FROM reached_devices() r
-    LEFT JOIN faults USING (device_no) LEFT JOIN found USING (device_no)
-    WHERE (of_model IS NULL OR r.model_id = of_model)
-        AND (of_fw IS NULL OR coalesce(r.fw, '') = of_fw)
-        AND (of_centre IS NULL OR coalesce(r.centre_no, 0) = of_centre)
-        AND CASE shown WHEN 'all' THEN true WHEN 'faulted' THEN faults.episode_n > 0
-            ELSE found.finding_no IS NOT NULL END
-    ORDER BY coalesce(faults.episode_n, 0) DESC, r.device_id
-    LIMIT max_rows
+    SELECT l.device_no, l.device_id, d.individual_no, l.model_id, l.fw, l.centre_no,
+        coalesce(l.silent_since, contacted_at(l.device_no)), l.episode_n, l.finding_no
+    FROM listed l JOIN device d USING (device_no)
+    ORDER BY l.silent_since NULLS FIRST, l.episode_n DESC, l.device_id
+$$;
+
+-- Batteries that are expected to end, with the days of a finding as dates: its last closed day is
+-- the one before it was concluded. What is not said, or is as far off as `beyond_d`, has no date.
+CREATE FUNCTION expected_batteries(battery_rules text[], beyond_d float8)
+RETURNS TABLE (finding_no bigint, device_no int, device_id text, individual_no text,
+    model_id text, centre_no int, confidence float8, earliest_on date, best_on date,
+    latest_on date)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    SELECT f.finding_no, d.device_no, d.id, d.individual_no, d.model_id, d.centre_no,
+        f.confidence, said.closed_on + floor(coalesce(said.earliest_d, beyond_d))::int,
+        said.closed_on + floor(coalesce(said.best_d, beyond_d))::int,
+        CASE WHEN said.latest_d < beyond_d THEN said.closed_on + floor(said.latest_d)::int END
+    FROM finding f JOIN device d USING (device_no), LATERAL (
+        SELECT (f.last_at AT TIME ZONE 'Europe/Stockholm')::date - 1 AS closed_on,
+            (f.detail -> 'measures' ->> 'earliest_d')::float8 AS earliest_d,
+            (f.detail -> 'measures' ->> 'best_d')::float8 AS best_d,
+            (f.detail -> 'measures' ->> 'latest_d')::float8 AS latest_d
+    ) AS said
+    WHERE f.rule_id = ANY(battery_rules) AND f.ended_at IS NULL AND f.need = 'ticket'
+        AND (SELECT public.scope_is_staff()) AND d.tenant_no = (SELECT public.scope_tenant())
+        AND d.status = 'active'
+        AND ((SELECT public.scope_centre()) IS NULL
+            OR d.centre_no = (SELECT public.scope_centre()))
 $$;
 
 -- Tickets that the key figures of a time may count, with all that decides whether they do.
@@ -188,31 +232,84 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_te
     ) first
 $$;
 
--- Devices whose counters stand far from those of their model, by the same rule as fleet/wear.py,
--- which says what the limits mean. What is not shared is left out. The farthest come first; `sign_n`
--- is how many there are in all.
-CREATE FUNCTION signs_of_use(driven_metric text, counted_metrics text[], least_h float8,
-    least_peers int, least_count float8, fence float8, least_ratio float8, max_rows int)
-RETURNS TABLE (device_id text, model_id text, area text, metric text, value float8,
-    median float8, limit_value float8, peer_n bigint, sign_n bigint)
+-- What people noted of the tickets that they first solved in a time.
+CREATE FUNCTION minutes_between(low timestamptz, high timestamptz, of_centre text)
+RETURNS TABLE (noted_n bigint, sum_min bigint, mean_min float8, median_min float8)
 LANGUAGE sql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
 SET work_mem = '64MB' SET jit = off AS $$
-    WITH shown AS MATERIALIZED (
-        SELECT l.device_no, l.metric_no, l.value FROM latest l
+    SELECT count(*), coalesce(sum(k.outcome_minutes), 0), avg(k.outcome_minutes)::float8,
+        percentile_cont(0.5) WITHIN GROUP (ORDER BY k.outcome_minutes)
+    FROM ticket k
+    LEFT JOIN device d USING (device_no)
+    LEFT JOIN centre c ON c.centre_no = d.centre_no
+    WHERE (SELECT public.scope_is_staff()) AND k.tenant_no = (SELECT public.scope_tenant())
+        AND k.state <> 'void' AND k.outcome IS NOT NULL AND k.outcome_minutes IS NOT NULL
+        AND k.known_at < high AND (k.known_at >= low OR k.state_at >= low)
+        AND ((SELECT public.scope_centre()) IS NULL
+            OR d.centre_no = (SELECT public.scope_centre()))
+        AND (of_centre IS NULL OR c.id = of_centre)
+        AND (SELECT min(v.at) FROM ticket_event v
+            WHERE v.ticket_no = k.ticket_no AND v.kind = 'solved') >= low
+        AND (SELECT min(v.at) FROM ticket_event v
+            WHERE v.ticket_no = k.ticket_no AND v.kind = 'solved') < high
+$$;
+
+-- What a counter showed last before a time, and first from a time on. What it went between the two
+-- belongs to nobody: whether before or after, nobody knows.
+CREATE FUNCTION counter_until(of_device int, of_metric int, as_of timestamptz) RETURNS float8
+LANGUAGE sql STABLE AS $$
+    SELECT r.last FROM public.rollup_hour r
+    WHERE r.device_no = of_device AND r.metric_no = of_metric AND r.hour < as_of
+    ORDER BY r.hour DESC LIMIT 1
+$$;
+CREATE FUNCTION counter_from(of_device int, of_metric int, as_of timestamptz) RETURNS float8
+LANGUAGE sql STABLE AS $$
+    SELECT r.min FROM public.rollup_hour r
+    WHERE r.device_no = of_device AND r.metric_no = of_metric AND r.hour >= as_of
+    ORDER BY r.hour LIMIT 1
+$$;
+
+-- Devices whose counters went far from those of their model in their last loan, by the same rule as
+-- fleet/wear.py, which says what the limits mean; their whole life where no loan is known. A loan
+-- answers for no hour that it shares with another. A counter that fell is another module's and
+-- says nothing. Loans that did not share all of their time are left out. The farthest come first;
+-- `sign_n` is how many there are in all.
+CREATE FUNCTION signs_of_use(driven_metric text, counted_metrics text[], least_h float8,
+    least_peers int, least_count float8, fence float8, least_ratio float8, max_rows int)
+RETURNS TABLE (device_id text, individual_no text, model_id text, area text, metric text,
+    from_at timestamptz, until_at timestamptz, count float8, hours float8, median float8,
+    limit_value float8, peer_n bigint, sign_n bigint)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan
+SET work_mem = '64MB' SET jit = off AS $$
+    WITH lent AS MATERIALIZED (
+        SELECT DISTINCT ON (l.device_no) l.device_no, l.started_at AS from_at,
+            l.ended_at AS until_at
+        FROM loan l ORDER BY l.device_no, l.started_at DESC
+    ), shown AS MATERIALIZED (
+        SELECT l.device_no, l.metric_no, p.from_at, p.until_at,
+            CASE WHEN p.device_no IS NULL THEN l.value
+                ELSE CASE WHEN p.until_at IS NULL THEN l.value
+                        ELSE counter_until(l.device_no, l.metric_no,
+                            date_trunc('hour', p.until_at)) END
+                    - counter_from(l.device_no, l.metric_no, p.from_at)
+                END AS value
+        FROM latest l LEFT JOIN lent p USING (device_no)
         WHERE l.metric_no IN (SELECT m.metric_no FROM metric m
                 WHERE m.name = driven_metric OR m.name = ANY(counted_metrics))
             AND (l.device_no NOT IN (SELECT unshared_devices())
-                OR NOT l.at <@ hidden_times(l.device_no, l.metric_no))
+                OR NOT hidden_times(l.device_no, l.metric_no) && tstzrange(p.from_at, p.until_at))
     ), driven AS (
-        SELECT s.device_no, r.device_id, r.model_id, r.area, s.value / 3600 AS hours
+        SELECT s.device_no, r.device_id, r.model_id, r.area, s.from_at, s.until_at,
+            s.value / 3600 AS hours
         FROM shown s JOIN metric m USING (metric_no) JOIN reached_devices() r USING (device_no)
-        WHERE m.name = driven_metric AND s.value / 3600 >= least_h
+        WHERE m.name = driven_metric AND s.value > 0 AND s.value / 3600 >= least_h
     ), rates AS MATERIALIZED (
-        SELECT d.device_id, d.model_id, d.area, s.metric_no, s.value AS count,
-            100 * s.value / d.hours AS rate
+        SELECT d.*, s.metric_no, s.value AS count, 100 * s.value / d.hours AS rate
         FROM driven d JOIN shown s USING (device_no)
-        WHERE s.metric_no IN (SELECT m.metric_no FROM metric m WHERE m.name = ANY(counted_metrics))
+        WHERE s.value >= 0
+            AND s.metric_no IN (SELECT m.metric_no FROM metric m WHERE m.name = ANY(counted_metrics))
     ), quarters AS (
         SELECT r.model_id, r.metric_no, count(*) AS peer_n,
             percentile_cont(ARRAY[0.25, 0.5, 0.75]) WITHIN GROUP (ORDER BY r.rate) AS q
@@ -222,13 +319,60 @@ SET work_mem = '64MB' SET jit = off AS $$
             greatest(p.q[3] + fence * (p.q[3] - p.q[1]), least_ratio * p.q[2]) AS limit_value
         FROM quarters p
     )
-    SELECT r.device_id, r.model_id, r.area, m.name, r.rate, p.median, p.limit_value, p.peer_n,
-        count(*) OVER ()
+    SELECT r.device_id, d.individual_no, r.model_id, r.area, m.name, r.from_at, r.until_at,
+        r.count, r.hours, p.median, p.limit_value, p.peer_n, count(*) OVER ()
     FROM rates r JOIN limits p USING (model_id, metric_no) JOIN metric m USING (metric_no)
+    JOIN device d USING (device_no)
     WHERE r.rate > p.limit_value AND r.count >= least_count
     ORDER BY CASE WHEN p.limit_value = 0 THEN '-infinity' ELSE -r.rate / p.limit_value END,
         r.device_id, m.name
     LIMIT max_rows
+$$;
+
+-- How far a counter went in a time; `is_first`: what it showed before is of another time.
+CREATE FUNCTION month_of(of_device int, of_metric int, low timestamptz, high timestamptz,
+    is_first boolean) RETURNS float8 LANGUAGE sql STABLE AS $$
+    SELECT public.counter_until(of_device, of_metric, high) - coalesce(
+        CASE WHEN NOT coalesce(is_first, false)
+            THEN public.counter_until(of_device, of_metric, low) END,
+        public.counter_from(of_device, of_metric, low))
+$$;
+
+-- The months of some counters, beside what their devices drove: the last twelve of each time that
+-- the function above speaks of. Where a counter or the hours fell in a month, it has none.
+CREATE FUNCTION months_of_use(device_ids text[], metrics text[], from_ats timestamptz[],
+    until_ats timestamptz[], driven_metric text, as_of timestamptz)
+RETURNS TABLE (device_id text, metric text, month date, count float8, hours float8)
+LANGUAGE sql STABLE SECURITY DEFINER
+SET search_path = pg_catalog, public, pg_temp SET jit = off AS $$
+    WITH asked AS (
+        SELECT d.device_no, w.device_id, c.metric_no, w.metric, driven.metric_no AS driven_no,
+            w.from_at, coalesce(date_trunc('hour', w.until_at), as_of) AS until_at,
+            date_trunc('month', coalesce(w.until_at, as_of) AT TIME ZONE 'Europe/Stockholm')
+                AS last_month
+        FROM unnest(device_ids, metrics, from_ats, until_ats)
+            AS w (device_id, metric, from_at, until_at)
+        JOIN device d ON d.id = w.device_id
+        JOIN metric c ON c.name = w.metric
+        JOIN metric driven ON driven.name = driven_metric
+        WHERE (SELECT public.scope_is_staff()) AND public.seen_from(d.device_no) IS NOT NULL
+            AND NOT hidden_times(d.device_no, c.metric_no) && tstzrange(w.from_at, w.until_at)
+            AND NOT hidden_times(d.device_no, driven.metric_no) && tstzrange(w.from_at, w.until_at)
+    ), months AS (
+        SELECT a.*, m.month, greatest(m.month AT TIME ZONE 'Europe/Stockholm', a.from_at) AS low,
+            least((m.month + interval '1 month') AT TIME ZONE 'Europe/Stockholm', a.until_at)
+                AS high
+        FROM asked a, generate_series(last_month - interval '11 months', last_month,
+            interval '1 month') AS m (month)
+    ), used AS (
+        SELECT m.device_id, m.metric, m.month::date, c.count, c.seconds / 3600 AS hours
+        FROM months m, LATERAL (
+            SELECT month_of(m.device_no, m.metric_no, m.low, m.high, m.low = m.from_at) AS count,
+                month_of(m.device_no, m.driven_no, m.low, m.high, m.low = m.from_at) AS seconds
+        ) AS c WHERE m.low < m.high
+    )
+    SELECT u.* FROM used u WHERE u.count >= 0 AND u.hours > 0
+    ORDER BY u.device_id, u.metric, u.month
 $$;
 
 -- Several tenants share the rules of an installation; then none of them decides alone.
@@ -242,8 +386,9 @@ DECLARE
 BEGIN
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('reached_devices',
-            'fleet_groups', 'fleet_members', 'figured_tickets', 'first_minutes',
-            'signs_of_use', 'is_only_tenant')
+            'fleet_groups', 'fleet_members', 'expected_batteries', 'figured_tickets',
+            'first_minutes', 'minutes_between',
+            'signs_of_use', 'months_of_use', 'is_only_tenant')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
         EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO fjarrkoll_api', name);

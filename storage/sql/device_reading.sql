@@ -94,8 +94,8 @@ LIMIT %(limit)s::int;
 -- name: device_gaps
 -- The gaps of one device, the newest first, after a given one. One that closed before anybody was
 -- asked was two lanes overtaking each other.
-SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
-    g.closed_at, g.closed_as
+SELECT g.gap_no, d.id AS device_id, d.individual_no, g.epoch, g.low, g.high, g.opened_at,
+    g.asked_n, g.asked_at, g.closed_at, g.closed_as
 FROM gap g JOIN device d ON d.device_no = g.device_no
 WHERE g.device_no = %(device_no)s::int
     AND (g.closed_at IS NULL OR g.asked_n > 0 OR g.closed_as = 'lost_on_device')
@@ -105,8 +105,8 @@ LIMIT %(limit)s::int;
 
 -- name: standing_gaps
 -- Gaps that are still open, the oldest first, after a given one.
-SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
-    g.closed_at, g.closed_as
+SELECT g.gap_no, d.id AS device_id, d.individual_no, g.epoch, g.low, g.high, g.opened_at,
+    g.asked_n, g.asked_at, g.closed_at, g.closed_as
 FROM gap g JOIN device d ON d.device_no = g.device_no
 WHERE g.closed_at IS NULL
     AND (g.opened_at, g.gap_no) > (%(after_at)s::timestamptz, %(after_no)s::bigint)

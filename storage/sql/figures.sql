@@ -9,12 +9,24 @@ FROM figured_tickets(%(low)s::timestamptz, %(high)s::timestamptz, %(limit)s::int
 -- Mean minutes of the first tickets that were solved here, and how many there are.
 SELECT noted_n, mean_minutes FROM first_minutes(%(before)s::timestamptz, %(tickets)s::int);
 
+-- name: minutes_between
+-- What was noted of the tickets that were first solved in a time.
+SELECT noted_n, sum_min, mean_min, median_min
+FROM minutes_between(%(low)s::timestamptz, %(high)s::timestamptz, %(centre)s::text);
+
 -- name: signs
--- Devices in the caller's reach whose counters stand far from those of their model.
-SELECT device_id, model_id, area, metric, value, median, limit_value, peer_n, sign_n
+-- Devices in the caller's reach whose counters went far from those of their model.
+SELECT device_id, individual_no, model_id, area, metric, from_at, until_at, count, hours, median,
+    limit_value, peer_n, sign_n
 FROM signs_of_use(%(driven)s::text, %(counted)s::text[], %(least_h)s::float8,
     %(least_peers)s::int, %(least_count)s::float8, %(fence)s::float8, %(least_ratio)s::float8,
     %(limit)s::int);
+
+-- name: sign_months
+-- What some of these counters did month by month.
+SELECT device_id, metric, month, count, hours
+FROM months_of_use(%(devices)s::text[], %(metrics)s::text[], %(from_ats)s::timestamptz[],
+    %(until_ats)s::timestamptz[], %(driven)s::text, %(as_of)s::timestamptz);
 
 -- name: centres
 -- The centres of the caller's tenant.

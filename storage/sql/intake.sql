@@ -181,16 +181,19 @@ ON CONFLICT (reason) DO UPDATE
     SET message_n = quarantine_total.message_n + EXCLUDED.message_n;
 
 -- name: count_intake
--- The loss equation, per way in.
+-- The loss equation, per way in, and how long what was stored had been under way.
 INSERT INTO intake_total AS total
-    (source, received_n, stored_n, duplicate_n, quarantined_n, state_n)
-VALUES (%(source)s, %(received)s, %(stored)s, %(duplicate)s, %(quarantined)s, %(state)s)
+    (source, received_n, stored_n, duplicate_n, quarantined_n, state_n, receipt_delay_s, age_s)
+VALUES (%(source)s, %(received)s, %(stored)s, %(duplicate)s, %(quarantined)s, %(state)s,
+    %(receipt_delay_s)s::float8, %(age_s)s::float8)
 ON CONFLICT (source) DO UPDATE SET
     received_n = total.received_n + EXCLUDED.received_n,
     stored_n = total.stored_n + EXCLUDED.stored_n,
     duplicate_n = total.duplicate_n + EXCLUDED.duplicate_n,
     quarantined_n = total.quarantined_n + EXCLUDED.quarantined_n,
     state_n = total.state_n + EXCLUDED.state_n,
+    receipt_delay_s = coalesce(EXCLUDED.receipt_delay_s, total.receipt_delay_s),
+    age_s = coalesce(EXCLUDED.age_s, total.age_s),
     updated_at = now();
 
 -- name: write_birth

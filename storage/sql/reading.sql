@@ -119,9 +119,9 @@ SELECT body_sv, body_en FROM ticket WHERE ticket_no = %(ticket_no)s::bigint;
 -- name: ticket_findings
 -- What one ticket rests on, the newest first. Of a ticket about a group only what was concluded
 -- about the group: its members are listed by themselves.
-SELECT f.finding_no, d.id AS device_id, f.subject, f.rule_id, f.rule_version, f.about, f.cause,
-    f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
-    f.known_at, f.occurrence_n, f.confidence, f.detail
+SELECT f.finding_no, d.id AS device_id, d.individual_no, f.subject, f.rule_id, f.rule_version,
+    f.about, f.cause, f.need, f.severity, f.usability, f.fixer, f.component, f.started_at,
+    f.last_at, f.ended_at, f.known_at, f.occurrence_n, f.confidence, f.detail
 FROM ticket k
 JOIN ticket_finding l USING (ticket_no)
 JOIN finding f ON f.finding_no = l.finding_no
@@ -160,9 +160,9 @@ WHERE rule_id = %(rule_id)s::text AND version = %(version)s::int;
 
 -- name: findings
 -- What rules concluded, the newest first, before a given one. What belongs to care is not here.
-SELECT f.finding_no, d.id AS device_id, f.subject, f.rule_id, f.rule_version, f.about, f.cause,
-    f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
-    f.known_at, f.occurrence_n, f.confidence, f.detail
+SELECT f.finding_no, d.id AS device_id, d.individual_no, f.subject, f.rule_id, f.rule_version,
+    f.about, f.cause, f.need, f.severity, f.usability, f.fixer, f.component, f.started_at,
+    f.last_at, f.ended_at, f.known_at, f.occurrence_n, f.confidence, f.detail
 FROM finding f
 LEFT JOIN device d ON d.device_no = f.device_no
 WHERE f.finding_no < %(before_no)s::bigint AND f.need <> 'care'
@@ -201,8 +201,9 @@ ORDER BY f.at DESC, f.epoch DESC, f.seq DESC, f.idx DESC
 LIMIT %(limit)s::int;
 
 -- name: intake_totals
--- The loss equation, one row for each way in.
-SELECT source, received_n, stored_n, duplicate_n, quarantined_n, state_n, updated_at
+-- The loss equation, one row for each way in, and how long its last records were under way.
+SELECT source, received_n, stored_n, duplicate_n, quarantined_n, state_n, updated_at,
+    receipt_delay_s, age_s
 FROM intake_total
 ORDER BY source;
 
@@ -225,8 +226,8 @@ LIMIT 100;
 -- name: gaps_of
 -- The gaps of one device, the newest first. One that closed before anybody was asked was two
 -- lanes overtaking each other.
-SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
-    g.closed_at, g.closed_as
+SELECT g.gap_no, d.id AS device_id, d.individual_no, g.epoch, g.low, g.high, g.opened_at,
+    g.asked_n, g.asked_at, g.closed_at, g.closed_as
 FROM gap g JOIN device d ON d.device_no = g.device_no
 WHERE g.device_no = %(device_no)s::int
     AND (g.closed_at IS NULL OR g.asked_n > 0 OR g.closed_as = 'lost_on_device')
@@ -235,8 +236,8 @@ LIMIT %(limit)s::int;
 
 -- name: open_gaps
 -- Gaps that are still open, the oldest first.
-SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
-    g.closed_at, g.closed_as
+SELECT g.gap_no, d.id AS device_id, d.individual_no, g.epoch, g.low, g.high, g.opened_at,
+    g.asked_n, g.asked_at, g.closed_at, g.closed_as
 FROM gap g JOIN device d ON d.device_no = g.device_no
 WHERE g.closed_at IS NULL
 ORDER BY g.opened_at, g.gap_no
@@ -244,8 +245,8 @@ LIMIT %(limit)s::int;
 
 -- name: lost_gaps
 -- Gaps that ended with records lost on the device, the newest first.
-SELECT g.gap_no, d.id AS device_id, g.epoch, g.low, g.high, g.opened_at, g.asked_n, g.asked_at,
-    g.closed_at, g.closed_as
+SELECT g.gap_no, d.id AS device_id, d.individual_no, g.epoch, g.low, g.high, g.opened_at,
+    g.asked_n, g.asked_at, g.closed_at, g.closed_as
 FROM gap g JOIN device d ON d.device_no = g.device_no
 WHERE g.closed_as = 'lost_on_device'
 ORDER BY g.closed_at DESC, g.gap_no DESC

@@ -14,9 +14,9 @@ from support.people import access_settings, bearer
 from support.records import message, record, register
 
 from api.app import create_app
-from api.figures import harmless
 from api.pages.health import lanes
 from api.process import ApiSettings
+from api.sheets import harmless
 from fleet.access.callers import Role
 from fleet.rules.facts import SWEDEN
 from fleet.rules.reader import shipped_rules
@@ -395,8 +395,10 @@ def test_the_fleet_adds_up_and_its_numbers_lead_to_devices(client, fleet):
     ).json()["items"]
     assert len(behind) == model["faulted_n"]
     assert sum(device["episode_n"] for device in behind) == model["episode_n"]
-    battery = client.get("/api/v1/fleet/batteries").json()["items"]
-    assert [one["device_id"] for one in battery] == ["fk-50055"]
+    found = client.get("/api/v1/fleet/batteries").json()
+    battery = found["items"]
+    assert (found["battery_n"], [one["device_id"] for one in battery]) == (1, ["fk-50055"])
+    assert (battery[0]["individual_no"], battery[0]["centre_id"]) == ("4480 0055", "syd")
     assert battery[0]["earliest_on"] <= battery[0]["best_on"] <= battery[0]["latest_on"]
 
 
@@ -439,6 +441,26 @@ def test_every_key_figure_leads_to_its_tickets(client, fleet):
     assert (odd.status_code, "use one of" in odd.text) == (422, True)
 
 
+def test_the_minutes_of_the_period_before_are_those_of_that_period(client, fleet):
+    year = int(period(fleet))
+    now, after = (
+        client.get("/api/v1/key-figures", params={"period": str(n)}).json()
+        for n in (year, year + 1)
+    )
+    told, whole = after["minutes_before"], now["whole"]["minutes"]
+    assert told["period"] == f"{year}"
+    assert told["noted_n"] == whole["noted_n"] > 5
+    assert (told["mean"], told["median"]) == (whole["mean"], whole["median"])
+    noted = {}
+    for centre in ("norr", "syd"):
+        asked = {"period": str(year + 1), "centre": centre}
+        noted[centre] = client.get("/api/v1/key-figures", params=asked).json()["minutes_before"]
+    assert sum(one["noted_n"] for one in noted.values()) == whole["noted_n"]
+    assert noted["norr"]["noted_n"] != noted["syd"]["noted_n"]
+    text = client.get("/key-figures", params={"period": str(year), "lang": "sv"}).text
+    assert f"{year - 1}: inga noterade minuter" in text
+
+
 def test_a_page_lists_the_tickets_behind_a_number(client, fleet):
     text = client.get(f"/key-figures/tickets?figure=solved&period={period(fleet)}").text
     whole = client.get("/api/v1/key-figures", params={"period": period(fleet)}).json()["whole"]
@@ -465,11 +487,60 @@ def test_the_csv_is_one_line_for_each_municipality_and_hides_the_small(own, url)
     assert answer.text.startswith("\ufeff")
     rows = list(csv.reader(io.StringIO(answer.text.removeprefix("\ufeff")), delimiter=";"))
     assert {len(row) for row in rows} == {len(rows[0])}
-    assert [row[1] for row in rows[1:]] == ["'=cmd()", "Liten"]
+    assert [row[1] for row in rows[1:]] == ["'=cmd()", "Liten", "Alla"]
     # One alone could be had by subtraction, so the next one is hidden too.
-    assert {row[2] for row in rows[1:]} == {"färre än 5"}
+    assert [row[2] for row in rows[1:]] == ["visas inte", "visas inte", "9"]
     page = own.get("/key-figures").text
     assert page.count("visas inte") == 2
+
+
+def told(client, **asked):
+    """The lines of a CSV as dictionaries, by the name of the place."""
+    text = client.get("/key-figures.csv", params={"lang": "sv", **asked}).text.removeprefix(
+        "\ufeff"
+    )
+    rows = list(csv.DictReader(io.StringIO(text), delimiter=";"))
+    return {list(row.values())[1]: row for row in rows}
+
+
+def test_the_csv_by_centre_adds_up_and_says_what_the_json_says(client, fleet):
+    year = period(fleet)
+    rows = told(client, by="centre", period=year)
+    whole = client.get("/api/v1/key-figures", params={"period": year}).json()["whole"]
+    total = rows.pop("Alla")
+    assert {"Hjälpmedelscentralen Norr", "Hjälpmedelscentralen Syd"} <= set(rows)
+    assert int(total["Nya ärenden"]) == whole["known_n"]
+    assert int(total["Ärenden med minuter"]) == whole["minutes"]["noted_n"]
+    for name in ("Nya ärenden", "Lösta ärenden", "Minuter, felsökning och åtgärd"):
+        assert sum(int(row[name]) for row in rows.values()) == int(total[name])
+    causes = {name: n for name, n in total.items() if name.startswith("Nya ärenden: ")}
+    assert sorted(map(int, causes.values())) == sorted(one["ticket_n"] for one in whole["causes"])
+    assert number(total["Lagade första gången, %"]) == pytest.approx(
+        100 * whole["held"]["share"], abs=0.05
+    )
+    low, high = (number(total[f"Lagade första gången, % {end}"]) for end in ("från", "till"))
+    assert low <= number(total["Lagade första gången, %"]) <= high
+    assert number(total["Minuter per ärende"]) == pytest.approx(whole["minutes"]["mean"], abs=0.05)
+
+
+def number(text):
+    return float(text.replace(",", "."))
+
+
+def test_one_small_municipality_alone_hides_the_line_of_all(own, url):
+    with psycopg.connect(url) as conn:
+        conn.execute("UPDATE device SET area = 'Liten'")
+        conn.execute(
+            "INSERT INTO ticket (device_no, tenant_no, cause, order_kind, severity, usability,"
+            " fixer, component, title_sv, title_en, body_sv, body_en, started_at, known_at,"
+            " updated_at) SELECT device_no, tenant_no, 'brake', 'AU', 'major', 'usable',"
+            " 'technician', 'brake', 't', 't', 'b', 'b', now(), now(), now() FROM device"
+            " WHERE id = 'chair-1'"
+        )
+    rows = told(own)
+    assert {name: row["Nya ärenden"] for name, row in rows.items()} == {
+        "Liten": "visas inte", "Alla": "visas inte",
+    }  # fmt: skip
 
 
 @pytest.mark.parametrize("role", [Role.TECHNICIAN, Role.PRESCRIBER, Role.PATIENT])
@@ -510,14 +581,28 @@ def test_no_cell_is_a_formula(text):
 
 def test_lanes_are_summed_over_their_slots_the_quietest_first():
     rows = [
-        IntakeTotalRow(source, 10, 10, 0, 0, 0, NOW - timedelta(minutes=age))
-        for source, age in (
-            ("mqtt/urgent/0", 9),
-            ("mqtt/urgent/3", 5),
-            ("http-1", 7),
-            ("replay", 1),
+        IntakeTotalRow(source, 10, 10, 0, 0, 0, NOW - timedelta(minutes=age), delay_s, 60.0)
+        for source, age, delay_s in (
+            ("mqtt/urgent/0", 19, 900.0),
+            ("mqtt/urgent/3", 5, 0.4),
+            ("mqtt/urgent/7", 6, 2.5),
+            ("http-1", 7, None),
+            ("replay", 1, None),
         )
     ]
-    assert [(lane.name, lane.received_n) for lane in lanes(rows)] == [
-        ("http-1", 10), ("mqtt/urgent", 20),
-    ]  # fmt: skip
+    found = [(lane.name, lane.received_n, lane.receipt_delay_s) for lane in lanes(rows)]
+    assert found == [("http-1", 10, None), ("mqtt/urgent", 30, 2.5)]
+
+
+def test_a_quiet_night_is_no_delay(own, url):
+    with psycopg.connect(url) as conn:
+        conn.execute(
+            "UPDATE intake_total SET receipt_delay_s = 0.42, age_s = 7200, updated_at = %s",
+            [NOW - timedelta(hours=9)],
+        )
+    text = own.get("/data-health?lang=sv").text.replace("\N{NO-BREAK SPACE}", " ")
+    assert "<strong>0,4 s</strong>" in text
+    assert "2 tim sedan mätningen" in text
+    assert "Inget har kommit sedan" in text
+    (source,) = own.get("/api/v1/ledger").json()["sources"]
+    assert (source["receipt_delay_s"], source["age_s"]) == (0.42, 7200)

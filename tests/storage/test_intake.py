@@ -6,7 +6,7 @@ import dataclasses
 import math
 import threading
 import time
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 import cbor2
 import psycopg
@@ -625,6 +625,25 @@ def test_a_skipped_marker_closes_one_record(intake, admin):
     assert ledger(admin)[EPOCH][:2] == ("{[1,4)}", "{[2,3)}")
     assert counts(intake.store([message(record(2))])) == (1, 1, 0, 0)
     assert ledger(admin)[EPOCH][:2] == ("{[1,4)}", "{}")
+
+
+# How long records are under way
+
+
+def test_a_way_in_says_how_long_its_last_records_were_under_way(intake, admin):
+    now_ms = int(datetime.now(UTC).timestamp() * 1000)
+    intake.store(
+        [
+            message(record(n, at=now_ms - ago_s * 1000), received_ms=now_ms - wait_s * 1000)
+            for n, ago_s, wait_s in ((1, 900, 2), (2, 300, 7), (3, 60, 1))
+        ]
+    )
+    query = "SELECT receipt_delay_s, age_s FROM intake_total"
+    told = admin.execute(query).fetchone()
+    assert 7 <= told[0] < 60
+    assert 300 <= told[1] < 360
+    intake.store([message(record(3, at=now_ms), received_ms=now_ms)])
+    assert admin.execute(query).fetchone() == told, "nothing was stored"
 
 
 # Leases, races and lost connections

@@ -185,9 +185,15 @@ def test_what_safety_needs_is_shared_all_the_time(unshared, scope):
 def test_overviews_of_the_fleet_leave_out_what_is_not_shared(unshared, owner):
     query = "SELECT device_id FROM signs_of_use(%s, %s, 0, 2, 0, 0, 0, 9)"
     owner.execute(
-        "UPDATE latest SET value = 1000 FROM device d, metric m WHERE d.device_no ="
-        " latest.device_no AND m.metric_no = latest.metric_no AND d.id = %s AND m.name = %s",
-        [CHAIR, SERVICE],
+        "UPDATE latest SET value = CASE WHEN m.name = %s THEN 4000 WHEN d.id = %s THEN 1000"
+        " ELSE latest.value END FROM device d, metric m WHERE d.device_no = latest.device_no"
+        " AND m.metric_no = latest.metric_no",
+        [SAFETY, CHAIR],
+    )
+    owner.execute(
+        "UPDATE rollup_hour SET last = 4000 FROM device d, metric m WHERE d.id = %s AND m.name = %s"
+        " AND d.device_no = rollup_hour.device_no AND m.metric_no = rollup_hour.metric_no",
+        [OTHER, SAFETY],
     )
     owner.commit()
     enter(unshared, STAFF)

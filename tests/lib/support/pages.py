@@ -53,6 +53,8 @@ FACES: Final = (
     Face("find_page", "find-many", Role.TECHNICIAN, "/find?q=4480"),
     Face("fleet_page", "fleet", CHIEF, "/fleet"),
     Face("fleet_devices_page", "fleet-devices", CHIEF, "/fleet/devices"),
+    Face("fleet_devices_page", "fleet-silent", CHIEF, "/fleet/devices?show=silent"),
+    Face("batteries_page", "batteries", CHIEF, "/fleet/batteries"),
     Face("figures_page", "key-figures", CHIEF, "/key-figures"),
     Face("figure_tickets_page", "key-figures-tickets", CHIEF, "/key-figures/tickets"),
     Face("use_page", "use", CHIEF, "/key-figures/use"),

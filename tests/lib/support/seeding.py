@@ -172,7 +172,7 @@ class Seeding:
             "http-1": (41, 36, 4, 1),
         }.items():
             self.conn.execute(
-                "INSERT INTO intake_total VALUES (%s, %s, %s, %s, %s, 61, %s)",
+                "INSERT INTO intake_total VALUES (%s, %s, %s, %s, %s, 61, %s, 0.3, 4)",
                 (source, *counts, self.now),
             )
 
