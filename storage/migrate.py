@@ -81,6 +81,7 @@ def run_people() -> None:
         "devices",
         "settings",
         "overview",
+        "sums",
         "stream",
         "grants",
     ):

@@ -253,14 +253,18 @@ class EpisodeRow:
 
 @dataclass(frozen=True, slots=True)
 class IntakeTotalRow:
-    """The loss equation of one way in."""
+    """The loss equation of one way in.
+
+    Where several tenants share the installation there are two, `ledger` and `unnumbered`, of the
+    caller's tenant; states are counted for all of them together, so `state_n` is None.
+    """
 
     source: str
     received_n: int
     stored_n: int
     duplicate_n: int
     quarantined_n: int
-    state_n: int
+    state_n: int | None
     updated_at: datetime
 
     @property

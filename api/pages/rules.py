@@ -24,6 +24,7 @@ from storage.connection import Connection
 from storage.reading import FindingFilter
 from storage.rulebook import RuleHead, VersionRow
 from storage.rules import BACKTEST_HOLDS
+from storage.scope import counts_all
 
 router = APIRouter(prefix="/rules", include_in_schema=False)
 
@@ -123,6 +124,7 @@ def _shown(
         head=head,
         rule=parsed(head.body),
         tests=tests,
+        is_shared=not counts_all(conn),
         may_switch=_may_switch(say),
         refusal=refusal,
         typed=typed,
