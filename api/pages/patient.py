@@ -11,7 +11,8 @@ from api import cursors
 from api.access.gate import InErrand
 from api.asking import DeviceId
 from api.forms import Form, Posted
-from api.own import LOG_PAGE, answered, looks, own_device, own_loan, sent_labels, unshared_since
+from api.looks import LOG_PAGE, looks
+from api.own import answered, own_device, own_loan, sent_labels, unshared_since
 from api.problems import invalid, not_found
 from api.rooms import InRooms
 from api.telling import Voice, page
@@ -31,14 +32,14 @@ def my_device_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse
     caller = errand.caller
     with rooms.read(errand) as conn:
         devices = [own_device(conn, loan, say.now) for loan in privacy.own_loans(conn)]
-        seen, _ = looks(conn, caller.tenant, caller.person or "", LOG_PAGE)
+        seen, _ = looks(conn, caller.tenant, caller.person or "", LOOKS_SHOWN)
         blocks, units = privacy.blocks(conn), privacy.own_units(conn)
     return page(
         "my_device.html",
         say,
         devices=devices,
         sent={own.device.id: sent_labels(own.device.device_class, say.lang) for own in devices},
-        looks=seen[:LOOKS_SHOWN],
+        looks=seen,
         blocks=blocks,
         units=units,
         thanked=say.query.get("said"),
