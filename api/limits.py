@@ -26,6 +26,7 @@ WAITING_MAX: Final = 16
 HEAVY: Final = frozenset({
     "get_samples", "fhir_search_observations", "get_fleet", "fleet_page", "get_key_figures",
     "figures_page", "figures_csv", "export_person",
+    "export_mine", "my_export_page",
 })  # fmt: skip
 """Operations that read many rows. Only so many run at once, so light ones always get through."""
 

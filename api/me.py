@@ -59,6 +59,16 @@ class MyTicketOut(Out):
     steps: list[StepOut]
 
 
+class ContactOut(Out):
+    """The centre that services your device, and how you reach it."""
+
+    name: str
+    phone: str | None
+    hours: str | None = Field(description="When somebody answers, in the centre's own words.")
+    email: str | None
+    link: str | None
+
+
 class MyDeviceOut(Out):
     """A device on loan, in the words that its user needs."""
 
@@ -74,6 +84,7 @@ class MyDeviceOut(Out):
     sent: dict[str, list[str]] = Field(
         description="What the device may send, in Swedish, by why: safety, service, care."
     )
+    centre: ContactOut | None
     tickets: list[MyTicketOut]
 
 
@@ -101,6 +112,7 @@ def _device_out(own: OwnDevice) -> MyDeviceOut:
         standing=own.standing,
         unshared_since=own.unshared_since,
         sent=sent_labels(device.device_class, "sv"),
+        centre=own.contact and ContactOut.model_validate(own.contact),
         tickets=[_ticket_out(one) for one in own.tickets],
     )
 

@@ -17,7 +17,8 @@ from fleet.selfhelp import Step, steps_for
 from fleet.standing import Standing, Trouble, standing
 from fleet.ticket_states import State
 from fleet.words import DeviceClass, Fixer, Severity, Usability
-from storage import privacy, reading, tickets
+from storage import centres, privacy, reading, tickets
+from storage.centres import Contact
 from storage.connection import Connection
 from storage.privacy import OwnLoan
 from storage.reading import DeviceRow, TicketRow
@@ -46,6 +47,7 @@ class OwnDevice:
     tickets: Sequence[OwnTicket]
     ended: Sequence[TicketRow]
     unshared_since: datetime | None
+    contact: Contact | None
 
 
 def own_device(conn: Connection, loan: OwnLoan, now: datetime) -> OwnDevice:
@@ -63,6 +65,7 @@ def own_device(conn: Connection, loan: OwnLoan, now: datetime) -> OwnDevice:
         tickets=[_own_ticket(conn, row, answers, now) for row in rows],
         ended=reading.ended_tickets_of(conn, loan.device_no, ENDED_SHOWN),
         unshared_since=unshared_since(conn, loan.loan_no),
+        contact=centres.contact_of(conn, loan.device_no),
     )
 
 

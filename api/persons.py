@@ -20,9 +20,11 @@ from api import cursors
 from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import CREATING, READING, ProblemError, not_found
-from api.rooms import InRooms
+from api.rooms import InRooms, Rooms
 from api.schemas import Instant, Out
 from api.texts import text
+from fleet.access.callers import Role
+from fleet.access.scopes import Reach, Scope
 from storage import erasure, privacy
 from storage.connection import Connection
 from storage.privacy import PrivacyError
@@ -63,10 +65,43 @@ def _about(errand: Errand, told: PersonTold) -> Errand:
 )
 def export_person(rooms: InRooms, errand: InErrand, told: PersonTold) -> StreamingResponse:
     """Everything about a person's loans, also what they do not share. Staff have no names in it."""
+    return _archive(rooms, _about(errand, told), told.person)
+
+
+@router.post(
+    "/me/export",
+    operation_id="export_mine",
+    response_class=StreamingResponse,
+    responses={
+        **CREATING,
+        200: {"description": "A ZIP of JSON and CSV.", "content": {_ARCHIVE: {}}},
+    },
+)
+def export_mine(rooms: InRooms, errand: InErrand) -> StreamingResponse:
+    """Everything about your own loans, those that have ended too. It stands in the access log."""
+    return own_archive(rooms, errand)
+
+
+def own_archive(rooms: Rooms, errand: Errand) -> StreamingResponse:
+    """What is kept about the caller, and of nobody else.
+
+    It is read in the tenant's reach: a patient's own ends with the current loan.
+
+    Raises:
+        ProblemError: 404, nothing is linked to the caller.
+    """
+    person = errand.caller.person
+    if errand.caller.role is not Role.PATIENT or person is None:
+        raise _nobody()
+    whole = replace(errand, scope=Scope(errand.caller.tenant, Reach.TENANT), person=person)
+    return _archive(rooms, whole, person)
+
+
+def _archive(rooms: Rooms, errand: Errand, person: str) -> StreamingResponse:
     with ExitStack() as undo:
         file = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
-        with rooms.change(_about(errand, told)) as conn:
-            _exported(conn, errand.caller.tenant, told.person, file)
+        with rooms.change(errand) as conn:
+            _exported(conn, errand.caller.tenant, person, file)
         undo.pop_all()  # it is closed when it has been sent
     headers = {"Content-Disposition": 'attachment; filename="export.zip"'}
     return StreamingResponse(_pieces(file), media_type=_ARCHIVE, headers=headers)

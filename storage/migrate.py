@@ -82,6 +82,7 @@ def run_people() -> None:
         "settings",
         "overview",
         "sums",
+        "contact",
         "stream",
         "grants",
     ):

@@ -173,7 +173,7 @@ def test_an_emergency_that_is_refused_is_no_emergency_in_the_log(place):
 
 
 def test_the_person_sees_the_list_they_stood_in(place):
-    url, client = place
+    _, client = place
     client.get("/my-loans", headers=FRIDA)
     client.get("/my-loans", headers=FRIDA)
     (look, *_) = client.get("/api/v1/me/access-log", headers=ASTRID).json()["items"]
