@@ -8,7 +8,7 @@ from typing import Annotated, Final
 from fastapi import APIRouter, Query
 
 from api import cursors, series
-from api.access.gate import InErrand
+from api.access.gate import InErrand, log_shown
 from api.asking import (
     EARLIEST,
     DeviceId,
@@ -55,6 +55,7 @@ def list_devices(
     limit = asked.limit
     with rooms.read(errand) as conn:
         rows = reading.devices(conn, after, limit + 1, searchable(asked.q))
+    log_shown(rooms, errand, [row.id for row in rows[:limit]])
     following = cursors.encode("devices", (rows[limit - 1].id,)) if len(rows) > limit else None
     items = [DeviceOut.model_validate(row) for row in rows[:limit]]
     return DevicePage(items=items, next_cursor=following)

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, log_shown
 from api.asking import known_device, span_of
 from api.privacy import is_hidden
 from api.problems import READING, invalid, not_found
@@ -125,6 +125,7 @@ def search_devices(
     with rooms.read(errand) as conn:
         rows = reading.devices(conn, "", asked.count, value) if _is_text(value) else []
     exact = [row for row in rows if value in _identifiers(row, system)]
+    log_shown(rooms, errand, [row.id for row in exact])
     return _bundle(base, "Device", [resources.device(row) for row in exact], asked, None)
 
 

@@ -14,6 +14,7 @@ from api.meanings import ledger_out, quarantined_out, total_of
 from api.problems import READING
 from api.rooms import InRooms
 from api.schemas import GapOut, LedgerOut, QuarantinePage, ReasonOut, SourceOut
+from api.sums import sums_of
 from fleet.wire.topics import is_id
 from storage import reading
 from storage.reading import QuarantineFilter
@@ -29,21 +30,23 @@ def get_ledger(
 ) -> LedgerOut:
     """Received = stored + duplicate + quarantined, for each way in and in total.
 
+    Where several tenants share the installation: of the caller's own devices, counted within the
+    last minute, `ledger` for what has a number and `unnumbered` for what was refused without one.
     With `device`, also that device's epochs, what is missing in each, and its gaps.
     """
+    now = datetime.now(UTC)
     with rooms.read(errand) as conn:
         number = known_device_no(conn, asked.device) if asked.device is not None else None
-        sources = reading.intake_totals(conn)
-        reasons = reading.quarantine_totals(conn)
-        counts = reading.gap_counts(conn, datetime.now(UTC))
+        counts = reading.gap_counts(conn, now)
         epochs = reading.ledgers_of(conn, number) if number is not None else None
         gaps = reading.gaps_of(conn, number, GAPS_SHOWN) if number is not None else None
-    total = total_of(sources)
+    sums = sums_of(rooms, errand, now)
+    total = total_of(sums.sources)
     return LedgerOut(
         total=total,
-        sources=[SourceOut.model_validate(source) for source in sources],
-        quarantine=[ReasonOut.model_validate(reason) for reason in reasons],
-        quarantine_agrees=total.quarantined_n == sum(reason.message_n for reason in reasons),
+        sources=[SourceOut.model_validate(source) for source in sums.sources],
+        quarantine=[ReasonOut.model_validate(reason) for reason in sums.reasons],
+        quarantine_agrees=total.quarantined_n == sums.reason_n,
         open_gap_n=counts.open_n,
         missing_n=counts.missing_n,
         device=[ledger_out(row) for row in epochs] if epochs is not None else None,

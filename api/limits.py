@@ -26,7 +26,7 @@ WAITING_MAX: Final = 16
 HEAVY: Final = frozenset({
     "get_samples", "fhir_search_observations", "get_fleet", "fleet_page", "get_key_figures",
     "figures_page", "figures_csv", "list_signs_of_use", "use_page", "use_sheet", "export_person",
-    "export_person_page", "replay_quarantine", "replay_all_page",
+    "export_person_page", "export_mine", "my_export_page", "replay_quarantine", "replay_all_page",
 })  # fmt: skip
 """Operations that read many rows. Only so many run at once, so light ones always get through."""
 

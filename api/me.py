@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from api import cursors
 from api.access.gate import Errand, InErrand
 from api.asking import DeviceId, _Asked
-from api.own import OwnDevice, OwnTicket, looks, own_device, own_loan, sent_labels
+from api.looks import Look, looks
+from api.own import OwnDevice, OwnTicket, own_device, own_loan, sent_labels
 from api.own import answered as keep_answer
 from api.problems import CREATING, READING, invalid, not_found
 from api.rooms import InRooms
@@ -20,6 +21,7 @@ from api.schemas import Instant, Out
 from api.texts import text
 from fleet.privacy import OVERRIDE_FOR, OVERRIDE_WHY_MIN, WHY_MAX
 from fleet.standing import Standing
+from fleet.words import Lang
 from storage import privacy
 from storage.audit import append
 from storage.connection import DataRejectedError
@@ -57,6 +59,16 @@ class MyTicketOut(Out):
     steps: list[StepOut]
 
 
+class ContactOut(Out):
+    """The centre that services your device, and how you reach it."""
+
+    name: str
+    phone: str | None
+    hours: str | None = Field(description="When somebody answers, in the centre's own words.")
+    email: str | None
+    link: str | None
+
+
 class MyDeviceOut(Out):
     """A device on loan, in the words that its user needs."""
 
@@ -72,6 +84,7 @@ class MyDeviceOut(Out):
     sent: dict[str, list[str]] = Field(
         description="What the device may send, in Swedish, by why: safety, service, care."
     )
+    centre: ContactOut | None
     tickets: list[MyTicketOut]
 
 
@@ -99,6 +112,7 @@ def _device_out(own: OwnDevice) -> MyDeviceOut:
         standing=own.standing,
         unshared_since=own.unshared_since,
         sent=sent_labels(device.device_class, "sv"),
+        centre=own.contact and ContactOut.model_validate(own.contact),
         tickets=[_ticket_out(one) for one in own.tickets],
     )
 
@@ -174,9 +188,14 @@ def answer_self_help(
 
 
 class LookOut(Out):
-    """Somebody read or changed something about you."""
+    """Somebody read or changed something about you: `count` times from `from_at` to `at`.
+
+    Readings by one person within half an hour of each other are one row. A change is its own.
+    """
 
     at: Instant
+    from_at: Instant
+    count: int
     role: str
     care_unit: str | None
     what_sv: str
@@ -194,6 +213,10 @@ class LooksAsked(_Asked):
     limit: int = Field(50, ge=1, le=500, description="Entries looked through for one answer.")
 
 
+def _told(look: Look, lang: Lang) -> str:
+    return ", ".join(text(word, lang) for word in look.what)
+
+
 @router.get("/access-log", operation_id="get_my_access_log")
 def get_my_access_log(
     rooms: InRooms, errand: InErrand, asked: Annotated[LooksAsked, Query()]
@@ -206,10 +229,12 @@ def get_my_access_log(
     items = [
         LookOut(
             at=look.at,
+            from_at=look.from_at,
+            count=look.count,
             role=look.role,
             care_unit=look.care_unit,
-            what_sv=text(look.what, "sv"),
-            what_en=text(look.what, "en"),
+            what_sv=_told(look, "sv"),
+            what_en=_told(look, "en"),
             device_id=look.device_id,
         )
         for look in found

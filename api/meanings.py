@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 
 from api.dues import Due, binding, dues
@@ -108,16 +109,21 @@ def episode_out(row: EpisodeRow) -> EpisodeOut:
     )
 
 
-def total_of(rows: list[IntakeTotalRow]) -> EquationOut:
+def total_of(rows: Sequence[IntakeTotalRow]) -> EquationOut:
     """The equation over all ways in. It holds only if it holds for each."""
     return EquationOut(
         received_n=sum(row.received_n for row in rows),
         stored_n=sum(row.stored_n for row in rows),
         duplicate_n=sum(row.duplicate_n for row in rows),
         quarantined_n=sum(row.quarantined_n for row in rows),
-        state_n=sum(row.state_n for row in rows),
+        state_n=_state_n(rows),
         holds=all(row.holds for row in rows),
     )
+
+
+def _state_n(rows: Sequence[IntakeTotalRow]) -> int | None:
+    counts = [row.state_n for row in rows if row.state_n is not None]
+    return sum(counts) if len(counts) == len(rows) else None
 
 
 def ledger_out(row: LedgerRow) -> DeviceLedgerOut:

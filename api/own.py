@@ -7,13 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from api.access.policy import Log, shipped_policy
 from api.asking import known_device
 from api.dues import Due, binding, dues
 from api.problems import not_found
-from api.texts import TEXTS
-from fleet.access.audit import Row
-from fleet.access.callers import Role
 from fleet.faults import FaultCode, load_catalogue
 from fleet.privacy import sent
 from fleet.rules.findings import Both
@@ -21,8 +17,8 @@ from fleet.selfhelp import Step, steps_for
 from fleet.standing import Standing, Trouble, standing
 from fleet.ticket_states import State
 from fleet.words import DeviceClass, Fixer, Severity, Usability
-from storage import audit, privacy, reading, tickets
-from storage.audit import AuditFilter
+from storage import centres, privacy, reading, tickets
+from storage.centres import Contact
 from storage.connection import Connection
 from storage.privacy import OwnLoan
 from storage.reading import DeviceRow, TicketRow
@@ -51,6 +47,7 @@ class OwnDevice:
     tickets: Sequence[OwnTicket]
     ended: Sequence[TicketRow]
     unshared_since: datetime | None
+    contact: Contact | None
 
 
 def own_device(conn: Connection, loan: OwnLoan, now: datetime) -> OwnDevice:
@@ -68,6 +65,7 @@ def own_device(conn: Connection, loan: OwnLoan, now: datetime) -> OwnDevice:
         tickets=[_own_ticket(conn, row, answers, now) for row in rows],
         ended=reading.ended_tickets_of(conn, loan.device_no, ENDED_SHOWN),
         unshared_since=unshared_since(conn, loan.loan_no),
+        contact=centres.contact_of(conn, loan.device_no),
     )
 
 
@@ -171,42 +169,3 @@ def answered(  # noqa: PLR0913, PLR0917 - which loan, which ticket and step, wha
 
 def _told(text: Both) -> dict[str, str]:
     return {"because_sv": text.sv, "because_en": text.en}
-
-
-@dataclass(frozen=True, slots=True)
-class Look:
-    """Somebody read or changed something about a person: role, unit and time, and no name.
-
-    `what` is the key of its words.
-    """
-
-    at: datetime
-    role: str
-    care_unit: str | None
-    what: str
-    device_id: str | None
-
-
-LOG_PAGE: Final = 100
-
-
-def looks(
-    conn: Connection, tenant: str, person: str, limit: int, before_no: int | None = None
-) -> tuple[list[Look], int | None]:
-    """Who looked, the newest first, and where to go on. The person's own visits are left out."""
-    rows = audit.page(conn, AuditFilter(tenant, person=person), limit, before_no)
-    found = [_look(row) for row in rows if row.entry.role != Role.PATIENT]
-    return found, rows[-1].no if len(rows) == limit else None
-
-
-def _look(row: Row) -> Look:
-    entry = row.entry
-    return Look(entry.at, entry.role, entry.care_unit, what_was_done(entry.action), entry.device_id)
-
-
-def what_was_done(action: str) -> str:
-    """The key of the words for an action; whether it was read or changed where it has none."""
-    if f"action.{action}" in TEXTS:
-        return f"action.{action}"
-    rule = shipped_policy().get(action)
-    return "log.read" if rule is not None and rule.log is Log.READ else "log.changed"

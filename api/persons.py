@@ -22,14 +22,15 @@ from api.problems import CREATING, ProblemError, not_found
 from api.rooms import InRooms, Rooms
 from api.schemas import Out
 from api.texts import text
-from fleet.access.scopes import Reach
+from fleet.access.callers import Role
+from fleet.access.scopes import Reach, Scope
 from fleet.privacy import WHY_MAX
 from storage import erasure
 from storage.connection import Connection
 from storage.erasure import Erasure, Staying
 from storage.privacy import PrivacyError
 
-router = APIRouter(prefix="/api/v1/persons", tags=["persons"])
+router = APIRouter(prefix="/api/v1", tags=["persons"])
 
 NO_NUL: Final = r"^[^\x00]*$"
 WHY_MIN: Final = 3
@@ -74,7 +75,7 @@ def _about(errand: Errand, told: PersonTold) -> Errand:
 
 
 @router.post(
-    "/export",
+    "/persons/export",
     operation_id="export_person",
     response_class=StreamingResponse,
     responses={
@@ -94,10 +95,43 @@ def exported(rooms: Rooms, errand: Errand, told: PersonTold, now: datetime) -> S
         ProblemError: 404, nothing is linked to the person; 403, see `for_whole_tenant`.
     """
     for_whole_tenant(errand)
+    return _archive(rooms, _about(errand, told), told.person, now)
+
+
+@router.post(
+    "/me/export",
+    operation_id="export_mine",
+    response_class=StreamingResponse,
+    responses={
+        **CREATING,
+        200: {"description": "A ZIP of JSON and CSV.", "content": {_ARCHIVE: {}}},
+    },
+)
+def export_mine(rooms: InRooms, errand: InErrand) -> StreamingResponse:
+    """Everything about your own loans, those that have ended too. It stands in the access log."""
+    return own_archive(rooms, errand, datetime.now(UTC))
+
+
+def own_archive(rooms: Rooms, errand: Errand, now: datetime) -> StreamingResponse:
+    """What is kept about the caller, and of nobody else.
+
+    It is read in the tenant's reach: a patient's own ends with the current loan.
+
+    Raises:
+        ProblemError: 404, nothing is linked to the caller.
+    """
+    person = errand.caller.person
+    if errand.caller.role is not Role.PATIENT or person is None:
+        raise _nobody()
+    whole = replace(errand, scope=Scope(errand.caller.tenant, Reach.TENANT), person=person)
+    return _archive(rooms, whole, person, now)
+
+
+def _archive(rooms: Rooms, errand: Errand, person: str, now: datetime) -> StreamingResponse:
     with ExitStack() as undo:
         file = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
-        with rooms.change(_about(errand, told)) as conn:
-            _write(conn, errand.caller.tenant, told.person, file, now)
+        with rooms.change(errand) as conn:
+            _write(conn, errand.caller.tenant, person, file, now)
         undo.pop_all()  # it is closed when it has been sent
     headers = {"Content-Disposition": 'attachment; filename="export.zip"'}
     return StreamingResponse(_pieces(file), media_type=_ARCHIVE, headers=headers)
@@ -149,7 +183,7 @@ class ErasureTold(PersonTold):
     dry_run: bool = Field(True, description="Say what would go, and change nothing.")
 
 
-@router.post("/erase", operation_id="erase_person", responses=CREATING)
+@router.post("/persons/erase", operation_id="erase_person", responses=CREATING)
 def erase_person(rooms: InRooms, errand: InErrand, told: ErasureTold) -> ErasureOut:
     """Erase what the law lets go of a person's finished loans. A hold beats it."""
     if told.dry_run:

@@ -79,7 +79,10 @@ class RuleVersionOut(Out):
 
 
 class BacktestOut(Out):
-    """What a version would have done, in sums over the installation."""
+    """What a version would have done, in sums over the installation.
+
+    Where several tenants share the installation there are none: the sums count the others too.
+    """
 
     backtest_no: int
     version: int

@@ -442,13 +442,15 @@ class DeadlinesOut(Out):
 
 
 class EquationOut(Out):
-    """received = stored + duplicate + quarantined. `state_n` is counted beside it."""
+    """received = stored + duplicate + quarantined. `state_n` is counted beside it; None where
+    several tenants share the installation.
+    """
 
     received_n: int
     stored_n: int
     duplicate_n: int
     quarantined_n: int
-    state_n: int
+    state_n: int | None
     holds: bool
 
 

@@ -16,12 +16,13 @@ from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
 
 from api.access.callers import Access
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, log_shown
 from api.hub import LOST, READY, Event, Hub, Place, ticket_event
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
 from api.schemas import Instant, TicketState
 from fleet.words import Severity
+from storage import privacy
 from storage.connection import DatabaseDownError
 from storage.stream import horizon, tickets_since
 
@@ -80,13 +81,24 @@ async def stream(
         Header(max_length=40, description="The last `id` that was seen, to miss no ticket."),
     ] = None,
 ) -> EventSourceResponse:
-    """Changes of tickets and devices within the caller's reach, as server-sent events."""
+    """Changes of tickets and devices within the caller's reach, as server-sent events.
+
+    To care every change is of somebody's loan: each loan in reach is logged when the stream opens.
+    """
+    await run_sync(_log_reach, rooms, errand)
     hub, caller = rooms.streams, errand.caller
     place = await run_sync(hub.join, errand.scope, (caller.tenant, caller.subject))
     place.bind(asyncio.get_running_loop())
     since = int(last_event_id) if last_event_id and last_event_id.isdecimal() else None
     told = _told(rooms, errand, place, since, _still_signed_in(rooms.access, request, errand))
     return _Stream(hub, place, told)
+
+
+def _log_reach(rooms: Rooms, errand: Errand) -> None:
+    if not errand.caller.is_staff:
+        with rooms.read(errand) as conn:
+            loans = privacy.own_loans(conn)
+        log_shown(rooms, errand, [loan.device_id for loan in loans])
 
 
 class _Stream(EventSourceResponse):

@@ -8,7 +8,7 @@ from typing import Annotated, Final
 
 from fastapi import APIRouter, Header, Path, Query, Response
 
-from api.access.gate import InErrand
+from api.access.gate import InErrand, log_shown
 from api.asking import TicketsAsked
 from api.deadlines import deadlines_out
 from api.dues import dues
@@ -58,6 +58,7 @@ def list_tickets(
     with rooms.read(errand) as conn:
         found = page_of(conn, asked, asker)
         counts = queue.counts(conn, asker.name, asker.now)
+    log_shown(rooms, errand, tickets=[row.ticket_no for row in found.tickets])
     return TicketPage(
         items=[ticket_out(row, asker.now) for row in found.tickets],
         next_cursor=found.next_cursor,

@@ -36,10 +36,15 @@ def configured_access(settings: Settings) -> AccessSettings:
         audience=settings.oidc_audience,
         claims=_claim_map(settings.oidc_claims),
         client_secret=None if secret is None else secret.get_secret_value(),
+        seal_key=_seal_key(settings),
         public_url=settings.public_url,
         session_for=timedelta(hours=settings.session_hours),
         idle_for=timedelta(minutes=settings.session_idle_minutes),
     )
+
+
+def _seal_key(settings: Settings) -> str | None:
+    return None if settings.seal_key is None else settings.seal_key.get_secret_value()
 
 
 def _claim_map(named: str | None) -> ClaimMap:
@@ -72,6 +77,7 @@ def demo_access(settings: Settings, tenant: str, host: str) -> Iterator[AccessSe
         yield replace(
             issuer.access_settings(),
             public_url=settings.public_url,
+            seal_key=_seal_key(settings),
             session_for=timedelta(hours=settings.session_hours),
             idle_for=timedelta(minutes=settings.session_idle_minutes),
         )

@@ -53,7 +53,17 @@ PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim"})
 def whole_app() -> typer.Typer:
     """All commands, those of people's work among them."""
     # see PROCESSES
-    from fjarrkoll.commands import audit, devices, lending, person, quarantine, rules, sla, ticket  # noqa: PLC0415
+    from fjarrkoll.commands import (  # noqa: PLC0415
+        audit,
+        centre,
+        devices,
+        lending,
+        person,
+        quarantine,
+        rules,
+        sla,
+        ticket,
+    )
 
     app.add_typer(rules.app, name="rules")
     app.add_typer(ticket.app, name="ticket")
@@ -63,6 +73,7 @@ def whole_app() -> typer.Typer:
     app.add_typer(person.app, name="person")
     app.add_typer(person.hold_app, name="hold")
     app.add_typer(quarantine.app, name="quarantine")
+    app.add_typer(centre.app, name="centre")
     device.add_typer(lending.device_app)
     device.add_typer(devices.app)
     return app

@@ -21,6 +21,7 @@ from fjarrkoll.embedded.cast import DEMO_CARE_UNIT, DEMO_DEVICE, DEMO_PERSON
 from fjarrkoll.embedded.postgres import PostgresServer, create_database
 from fjarrkoll.stack import Child, ChildError
 from storage import accounts
+from storage.centres import ContactChange, name_unit, set_contact
 from storage.connection import Connection, connect
 from storage.lending import BasicNeed, loans, start_loan
 from storage.migrate import migrate
@@ -28,6 +29,15 @@ from storage.registry import NewDevice, add_devices, sync_catalogues
 
 TENANT: Final = "demo"
 CENTRE: Final = ("hmc-demo", "Hjälpmedelscentralen")
+# The number reaches nobody: Post- och telestyrelsen keeps 08-465 004 00 to 99 for use in books and
+# films. Nor is .example a domain.
+CONTACT: Final = ContactChange(
+    phone="08-465 004 00",
+    hours="vardagar 8–16, akuta fel dygnet runt",
+    email="hjalpmedel@region.example",
+    link="https://www.1177.se/",
+)
+DEMO_CARE_UNIT_NAME: Final = "Rehabmottagningen"
 SETTLE_TIMEOUT_S: Final = 60.0
 
 Say = Callable[[str], None]
@@ -163,6 +173,8 @@ class _Demo:
         with connect(self._database_url) as conn:
             sync_catalogues(conn, datetime.now(UTC))
             add_devices(conn, devices, tenant=TENANT, centre=CENTRE[0], centre_name=CENTRE[1])
+            set_contact(conn, TENANT, CENTRE[0], CONTACT)
+            name_unit(conn, TENANT, DEMO_CARE_UNIT, DEMO_CARE_UNIT_NAME)
             lend_to_user(conn, datetime.now(UTC))
 
     def start(self) -> None:

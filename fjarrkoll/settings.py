@@ -12,7 +12,7 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from runtime.broker_url import BrokerAddress
 
 PREFIX: Final = "FJARRKOLL_"
-_SECRET_FILES: Final = ("DATABASE_URL", "MQTT_URL", "OIDC_CLIENT_SECRET")
+_SECRET_FILES: Final = ("DATABASE_URL", "MQTT_URL", "OIDC_CLIENT_SECRET", "SEAL_KEY")
 
 
 class ConfigurationError(ValueError):
@@ -22,8 +22,8 @@ class ConfigurationError(ValueError):
 class Settings(BaseSettings):
     """Every setting, with its environment variable `FJARRKOLL_<NAME>`.
 
-    `FJARRKOLL_DATABASE_URL_FILE`, `FJARRKOLL_MQTT_URL_FILE` and `FJARRKOLL_OIDC_CLIENT_SECRET_FILE`
-    name files that hold the value.
+    `FJARRKOLL_DATABASE_URL_FILE`, `FJARRKOLL_MQTT_URL_FILE`, `FJARRKOLL_OIDC_CLIENT_SECRET_FILE`
+    and `FJARRKOLL_SEAL_KEY_FILE` name files that hold the value.
     """
 
     model_config = SettingsConfigDict(
@@ -49,6 +49,9 @@ class Settings(BaseSettings):
     oidc_client_secret: SecretStr | None = Field(None, description="unset: a public client")
     oidc_audience: str = Field("fjarrkoll-api", min_length=1, max_length=200)
     oidc_claims: str | None = Field(None, description="claim map: a shipped one, or a file")
+    seal_key: SecretStr | None = Field(
+        None, min_length=32, max_length=1000, description="shared by API processes side by side"
+    )
     session_hours: float = Field(12.0, ge=0.1, le=24)
     session_idle_minutes: float = Field(60.0, ge=1, le=480)
     baseline_minutes: float | None = Field(

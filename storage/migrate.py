@@ -82,6 +82,8 @@ def run_people() -> None:
         "settings",
         "versions",
         "overview",
+        "sums",
+        "contact",
         "stream",
         "grants",
     ):

@@ -257,6 +257,8 @@ class IntakeTotalRow:
     """The loss equation of one way in, and how long the last records it stored were under way.
 
     `receipt_delay_s`: the longest since receipt; `age_s`: the median since they were measured.
+    Where several tenants share the installation there are two, `ledger` and `unnumbered`, of the
+    caller's tenant; states and delays are counted for all of them together, so those are None.
     """
 
     source: str
@@ -264,7 +266,7 @@ class IntakeTotalRow:
     stored_n: int
     duplicate_n: int
     quarantined_n: int
-    state_n: int
+    state_n: int | None
     updated_at: datetime
     receipt_delay_s: float | None = None
     age_s: float | None = None

@@ -25,3 +25,12 @@ def enter(conn: Connection, scope: Scope) -> None:
             "subject": scope.subject,
         },
     )
+
+
+def counts_all(conn: Connection) -> bool:
+    """True for staff of a tenant that has the installation to itself.
+
+    Where several share it, sums are of the caller's tenant only, and there are no backtests.
+    """
+    row = conn.execute(_SQL["counts_all"]).fetchone()
+    return row is not None and bool(row[0])

@@ -22,6 +22,8 @@ from api.access.settings import AccessSettings
 LASTS: Final = timedelta(minutes=10)
 NEXT_MAX: Final = 500
 _SEALED_MAX: Final = 3000
+_PURPOSE: Final = b"fjarrkoll sign-in attempt\n"
+"""Keeps what is made of the secret here from being the same anywhere else."""
 _HEADER: Final = {"alg": "dir", "enc": "A256GCM"}
 _LOCAL: Final = re.compile(r"/(?![/\\])[!-\[\]-~]*")
 
@@ -53,12 +55,22 @@ def local_path(text: str | None) -> str | None:
     return None if text.startswith(("/sign-in", "/sign-out")) else text
 
 
+def _key_of(secret: str | None) -> OctKey:
+    """A key of 256 bits from a secret that is long enough to be one, or one that nobody knows."""
+    if secret is None:
+        return OctKey.generate_key(256)
+    return OctKey.import_key(sha256(_PURPOSE + secret.encode()).digest())
+
+
 class Attempts:
-    """Seals attempts into a cookie with a key of this process, and opens them again."""
+    """Seals attempts into a cookie, and opens them again.
+
+    Without a key in the settings only this process can: a sign-in that another one began fails.
+    """
 
     def __init__(self, settings: AccessSettings) -> None:
         self._settings = settings
-        self._key = OctKey.generate_key(256)
+        self._key = _key_of(settings.seal_key)
         self._cookie = cookie_name("fjarrkoll_sign_in", settings)
 
     def put(self, response: Response, attempt: Attempt, now: datetime) -> None:

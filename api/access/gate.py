@@ -9,8 +9,8 @@ A route takes `errand: InErrand` and opens the database through it:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
@@ -87,7 +87,7 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
         raise _not_this_role(caller)
     errand = _errand(request, caller, rule)
     if rule.log is Log.READ:
-        _record(rooms, errand)
+        _record(rooms, [errand.entry(datetime.now(UTC))])
     return errand
 
 
@@ -100,10 +100,28 @@ def _caller_of(request: Request, rooms: Rooms) -> Caller | None:
         raise
 
 
-def _record(rooms: Rooms, errand: Errand) -> None:
-    """Write the entry of a read before anything is read: no log, no data."""
+def log_shown(
+    rooms: Rooms, errand: Errand, devices: Iterable[str] = (), tickets: Iterable[int] = ()
+) -> None:
+    """Log each device and ticket of a list before it is shown to care; staff's lists name nobody.
+
+    At most as many as a page of a list has, which is fewer than one append takes.
+
+    Raises:
+        ProblemError: 503, the access log cannot be written.
+    """
+    if errand.caller.is_staff:
+        return
+    named = [{"device": key} for key in devices] + [{"ticket": str(key)} for key in tickets]
+    if named:
+        at = datetime.now(UTC)
+        _record(rooms, [replace(errand, objects=one).entry(at) for one in named])
+
+
+def _record(rooms: Rooms, entries: Sequence[Entry]) -> None:
+    """Write the entries of a read before anything is shown: no log, no data."""
     try:
-        rooms.log.record(errand.entry(datetime.now(UTC)))
+        rooms.log.record_all(entries)
     except AuditUnavailableError as exc:
         raise ProblemError(
             503,

@@ -19,6 +19,7 @@ class Log(StrEnum):
     """What the access log keeps of a request."""
 
     NOTHING = "nothing"
+    SHOWN = "shown"
     READ = "read"
     CHANGE = "change"
 

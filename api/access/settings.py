@@ -28,6 +28,8 @@ class AccessSettings:
         audience: what an access token must be made out to; never the client's own id.
         claims: how its claims become a caller.
         client_secret: None for a public client, which has PKCE alone.
+        seal_key: what an attempt to sign in is sealed with, the same for all processes that serve
+            one address; None means a key that this process makes and forgets.
         public_url: where people reach the pages, such as `https://fjarrkoll.example`; None
             means the loopback address that a request was sent to.
         session_for: how long a session lasts at most.
@@ -41,6 +43,7 @@ class AccessSettings:
     audience: str
     claims: ClaimMap
     client_secret: str | None = field(default=None, repr=False)
+    seal_key: str | None = field(default=None, repr=False)
     public_url: str | None = None
     session_for: timedelta = timedelta(hours=12)
     idle_for: timedelta = timedelta(minutes=60)

@@ -15,7 +15,7 @@ from api import cursors
 from api.access.gate import Errand, InErrand
 from api.audit import listed, sought
 from api.forms import Posted
-from api.own import what_was_done
+from api.looks import what_was_done
 from api.problems import not_found
 from api.rooms import InRooms
 from api.telling import Say, Voice, page

@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api import cursors
-from api.access.gate import InErrand
+from api.access.gate import InErrand, log_shown
 from api.access.policy import shipped_policy
 from api.devices import searchable
 from api.rooms import InRooms
@@ -26,6 +26,7 @@ def devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     after = cursors.decode("devices", say.query.get("cursor"), cursors.read_text) or ""
     with rooms.read(errand) as conn:
         rows = reading.devices(conn, after, DEVICE_ROWS + 1, search)
+    log_shown(rooms, errand, [row.id for row in rows[:DEVICE_ROWS]])
     more = len(rows) > DEVICE_ROWS
     return page(
         "devices.html",

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
-from api.access.gate import InErrand
+from api.access.gate import InErrand, log_shown
 from api.devices import searchable
 from api.rooms import InRooms
 from api.telling import Voice, page
@@ -43,6 +43,7 @@ def find_page(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
             found = device_reading.marked(conn, sought.mark, SHOWN + 1)
     if len(found.devices) == 1:
         return RedirectResponse(say.link(f"/devices/{found.devices[0].id}"), 303)
+    log_shown(rooms, errand, [device.id for device in found.devices[:SHOWN]])
     return page(
         "find.html",
         say,

@@ -15,6 +15,7 @@ from api.access.gate import InErrand
 from api.access.policy import shipped_policy
 from api.meanings import total_of
 from api.rooms import InRooms
+from api.sums import sums_of
 from api.telling import Say, Voice, page
 from fleet.replays import WAY_IN
 from storage import reading
@@ -76,24 +77,19 @@ def _lane_of(source: str) -> str:
 
 @router.get("/data-health", operation_id="health_page")
 def health_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    sums = sums_of(rooms, errand, say.now)
     with rooms.read(errand) as conn:
-        sources = reading.intake_totals(conn)
-        reasons = reading.quarantine_totals(conn)
         values = _gap_values(conn, say)
-        backlog = reading.backlog(conn)
     return page(
         "health.html",
         say,
-        sources=sources,
-        lanes=lanes(sources),
+        sums=sums,
+        lanes=lanes(sums.sources),
         quiet_before=say.now - QUIET,
         took=lambda seconds: took(seconds, say),
-        total=total_of(sources),
+        total=total_of(sums.sources),
         way_in=WAY_IN,
-        reasons=reasons,
-        reason_n=sum(reason.message_n for reason in reasons),
         may_open=_may_open(say),
-        backlog=backlog,
         count_limit=reading.COUNT_LIMIT,
         gap_rows=GAP_ROWS,
         **values,

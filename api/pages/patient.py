@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse, RedirectResponse
+from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from api import cursors
 from api.access.gate import InErrand
 from api.asking import DeviceId
 from api.forms import Form, Posted
-from api.own import LOG_PAGE, answered, looks, own_device, own_loan, sent_labels, unshared_since
+from api.looks import LOG_PAGE, Look, looks
+from api.own import answered, own_device, own_loan, sent_labels, unshared_since
+from api.persons import own_archive
 from api.problems import invalid, not_found
 from api.rooms import InRooms
 from api.telling import Voice, page
-from storage import privacy
+from storage import centres, privacy
 from storage.connection import Connection
 from storage.reading import device as device_row
 
@@ -31,18 +34,34 @@ def my_device_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse
     caller = errand.caller
     with rooms.read(errand) as conn:
         devices = [own_device(conn, loan, say.now) for loan in privacy.own_loans(conn)]
-        seen, _ = looks(conn, caller.tenant, caller.person or "", LOG_PAGE)
+        seen, _ = looks(conn, caller.tenant, caller.person or "", LOOKS_SHOWN)
         blocks, units = privacy.blocks(conn), privacy.own_units(conn)
+        named = centres.unit_names(conn, _units_of(seen, blocks, units))
     return page(
         "my_device.html",
         say,
         devices=devices,
         sent={own.device.id: sent_labels(own.device.device_class, say.lang) for own in devices},
-        looks=seen[:LOOKS_SHOWN],
+        looks=seen,
         blocks=blocks,
         units=units,
+        unit_names=named,
         thanked=say.query.get("said"),
     )
+
+
+def _units_of(
+    seen: Sequence[Look], blocks: Sequence[privacy.Block], units: Sequence[str]
+) -> list[str | None]:
+    """Every unit that the page mentions."""
+    blocked = [unit for block in blocks for unit in (block.care_unit, block.kept_unit)]
+    return [*units, *blocked, *(look.care_unit for look in seen)]
+
+
+@router.post("/my-device/export", operation_id="my_export_page")
+def my_export_page(rooms: InRooms, errand: InErrand, say: Voice) -> StreamingResponse:
+    """What is kept about whoever asks, to take away. A form's post: it is logged, and no link."""
+    return own_archive(rooms, errand, say.now)
 
 
 @router.get("/my-device/who-looked", operation_id="who_looked_page")
@@ -51,8 +70,16 @@ def who_looked_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
     before = cursors.decode("looks", say.query.get("cursor"), cursors.read_number)
     with rooms.read(errand) as conn:
         found, after = looks(conn, caller.tenant, caller.person or "", LOG_PAGE, before)
+        named = centres.unit_names(conn, [look.care_unit for look in found])
     following = after and cursors.encode("looks", (after,))
-    return page("who_looked.html", say, looks=found, next_cursor=following, is_later=bool(before))
+    return page(
+        "who_looked.html",
+        say,
+        looks=found,
+        unit_names=named,
+        next_cursor=following,
+        is_later=bool(before),
+    )
 
 
 @router.get("/my-device/{device_id}/sharing", operation_id="my_sharing_page")

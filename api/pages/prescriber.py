@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.access.gate import InErrand
+from api.access.gate import Errand, InErrand, log_shown
 from api.dues import Due, binding, dues
 from api.forms import Posted
 from api.me import overridden
 from api.own import standings
 from api.problems import ProblemError
-from api.rooms import InRooms
+from api.rooms import InRooms, Rooms
 from api.telling import Say, Voice, page
 from fleet.privacy import OVERRIDE_WHY_MIN, WHY_MAX
 from fleet.standing import Standing, standing
@@ -52,25 +52,36 @@ class Late:
 
 @router.get("/my-loans", operation_id="my_loans_page")
 def my_loans_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
+    return _shown(rooms, errand, say)
+
+
+def _shown(
+    rooms: Rooms, errand: Errand, say: Say, status: int = 200, **typed: object
+) -> HTMLResponse:
+    """The page, once it is logged whose loans stand on it."""
     with rooms.read(errand) as conn:
-        return _shown(conn, say)
-
-
-def _shown(conn: Connection, say: Say, status: int = 200, **typed: object) -> HTMLResponse:
-    loans = privacy.own_loans(conn)
-    numbers = [loan.device_no for loan in loans]
-    rows = reading.tickets(conn, privacy.open_ticket_nos(conn, numbers))
-    notices = privacy.drafted_notices(conn, numbers)
+        loans = privacy.own_loans(conn)
+        values = _values(conn, loans, say.now)
+    log_shown(rooms, errand, [loan.device_id for loan in loans])
     return page(
         "my_loans.html",
         say,
         status,
-        loans=_unit_loans(conn, loans, rows, say.now),
-        late=_late(rows, notices, say.now),
-        blocked_n=privacy.blocked_loan_n(conn),
         typed={"individual_no": "", "why": "", "refused": "", **typed},
         loans_max=privacy.LOANS_MAX,
+        **values,
     )
+
+
+def _values(conn: Connection, loans: Sequence[OwnLoan], now: datetime) -> dict[str, Any]:
+    numbers = [loan.device_no for loan in loans]
+    rows = reading.tickets(conn, privacy.open_ticket_nos(conn, numbers))
+    notices = privacy.drafted_notices(conn, numbers)
+    return {
+        "loans": _unit_loans(conn, loans, rows, now),
+        "late": _late(rows, notices, now),
+        "blocked_n": privacy.blocked_loan_n(conn),
+    }
 
 
 def _unit_loans(
@@ -115,5 +126,7 @@ def override_block_page(rooms: InRooms, errand: InErrand, say: Voice, form: Post
             if exc.status >= 500:
                 raise
             refused = say.t("prescriber.override.none")
-    with rooms.read(errand) as conn:
-        return _shown(conn, say, 409, individual_no=individual_no, why=why, refused=refused)
+    typed = {"individual_no": individual_no, "why": why, "refused": refused}
+    # Whose loans are shown below is a reading of them, and opened nothing.
+    reading_them = replace(errand, operation="my_loans_page")
+    return _shown(rooms, reading_them, say, 409, **typed)

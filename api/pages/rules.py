@@ -25,6 +25,7 @@ from storage.connection import Connection
 from storage.reading import FindingFilter
 from storage.rulebook import RuleHead, VersionRow
 from storage.rules import BACKTEST_HOLDS
+from storage.scope import counts_all
 
 router = APIRouter(prefix="/rules", include_in_schema=False)
 
@@ -124,6 +125,7 @@ def _shown(
         200 if refusal is None else 409,
         head=head,
         rule=parsed(head.body),
+        is_shared=not counts_all(conn),
         tests=[tested(row) for row in compared],
         would_be=[listed(conn, row, WOULD_BE_ROWS) for row in reversed(compared[-2:])],
         may_switch=_may_switch(say),

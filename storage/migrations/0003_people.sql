@@ -148,21 +148,6 @@ BEGIN
         ORDER BY d.id LIMIT max_rows;
 END $$;
 
--- What waits to be worked on, for the whole installation: counts that name nobody.
-CREATE FUNCTION waiting_work(count_limit int) RETURNS TABLE (
-    dirty_hour_n bigint, dirty_oldest_at timestamptz, inbox_n bigint, inbox_oldest_at timestamptz,
-    outbox_n bigint, slots_held_n bigint, slot_n bigint)
-LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT
-        (SELECT count(*) FROM (SELECT FROM dirty_hour LIMIT count_limit) x),
-        (SELECT min(hour) FROM (SELECT hour FROM dirty_hour LIMIT count_limit) x),
-        (SELECT count(*) FROM (SELECT FROM inbox LIMIT count_limit) x),
-        (SELECT received_at FROM inbox ORDER BY inbox_no LIMIT 1),
-        (SELECT count(*) FROM (SELECT FROM outbox WHERE done_at IS NULL LIMIT count_limit) x),
-        (SELECT count(*) FROM ingest_slot WHERE expires_at > now()),
-        (SELECT count(*) FROM ingest_slot)
-$$;
-
 -- OFFSET 0 keeps the planner from reading all devices into a hash to check a few rows.
 -- Ingest, diagnostics and the owner work for all tenants; the API for one caller at a time.
 DO $$
@@ -181,10 +166,9 @@ BEGIN
         EXECUTE format('CREATE POLICY every_tenant ON %I TO fjarrkoll_ingest, fjarrkoll_diagnose'
             ' USING (true) WITH CHECK (true)', name);
     END LOOP;
-    -- Names, rules and totals of the installation: nothing of any tenant.
+    -- Names and rules of the installation: nothing of any tenant. Its counts are in 0003_sums.sql.
     FOREACH name IN ARRAY ARRAY['metric', 'model', 'registry_version', 'rule_version',
-        'rule_switch', 'backtest', 'intake_total', 'quarantine_total', 'ingest_slot',
-        'ingest_worker'] LOOP
+        'rule_switch'] LOOP
         EXECUTE format('CREATE POLICY signed_in ON %I TO fjarrkoll_api'
             ' USING ((SELECT public.scope_tenant()) IS NOT NULL)', name);
     END LOOP;

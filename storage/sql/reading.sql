@@ -201,16 +201,17 @@ ORDER BY f.at DESC, f.epoch DESC, f.seq DESC, f.idx DESC
 LIMIT %(limit)s::int;
 
 -- name: intake_totals
--- The loss equation, one row for each way in, and how long its last records were under way.
+-- The loss equation, one row for each way in, and how long its last records were under way; of
+-- the caller's tenant where several share.
 SELECT source, received_n, stored_n, duplicate_n, quarantined_n, state_n, updated_at,
     receipt_delay_s, age_s
-FROM intake_total
+FROM intake_sums()
 ORDER BY source;
 
 -- name: quarantine_totals
 -- How many messages were quarantined for each reason since the beginning. What replays have taken
--- out again is a line of its own, and negative.
-SELECT reason, message_n FROM quarantine_total
+-- out again is a line of its own, and negative. Where several tenants share, the caller's own.
+SELECT reason, message_n FROM quarantine_sums()
 WHERE message_n <> 0
 ORDER BY message_n DESC, reason;
 

@@ -9,3 +9,7 @@ SELECT
             THEN coalesce(centre_no_of(%(tenant)s::text, %(key)s::text), -1)::text
             ELSE %(key)s::text END, true),
     set_config('fjarrkoll.subject', %(subject)s::text, true);
+
+-- name: counts_all
+-- True where the caller's tenant is alone, so that what it counts is the whole installation.
+SELECT counts_all();

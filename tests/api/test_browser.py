@@ -88,6 +88,15 @@ def test_a_page_fits_wide_and_narrow_and_the_browser_has_no_complaint(opened, fl
         assert_fits(page)
         page.screenshot(path=PICTURES / f"{name}-{width}.png", full_page=True)
         assert barriers_on(page) == []
+    if "lang=en" not in face.path:
+        look_at_in_english(page, face.path.format_map(fleet.tickets))
+
+
+def look_at_in_english(page, address):
+    """The same page with longer and shorter words, narrow; its colours have been checked."""
+    look_at(page, f"{address}{'&' if '?' in address else '?'}lang=en")
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert barriers_on(page, "color-contrast") == []
 
 
 @pytest.mark.parametrize("name", OTHERS)
@@ -104,6 +113,80 @@ def test_a_page_fits_for_every_other_role_that_may_see_it(opened, name):
 def test_every_page_there_is_is_looked_at(settings):
     looked_at = {face.operation for face in FACES} | LEADS_ON.keys()
     assert looked_at == pages_of(settings)
+
+
+def sent(page, action, values):
+    """Send a form by hand, past what the browser itself would refuse; the answer's status."""
+    with page.expect_navigation() as answered:
+        page.evaluate(
+            """([action, values]) => {
+                const form = document.createElement("form");
+                Object.assign(form, { method: "post" }).setAttribute("action", action);
+                for (const [name, value] of Object.entries(values))
+                    Object.assign(form.appendChild(document.createElement("input")),
+                        { type: "hidden", name, value });
+                document.body.append(form);
+                form.submit();
+            }""",
+            [action, values],
+        )
+    return answered.value.status
+
+
+REFUSALS = {
+    "rule": (Role.ADMINISTRATOR, "/rules/reported-fault/switch", {"action": "enable", "why": " "}),
+    "emergency": (Role.PRESCRIBER, "/my-loans/overrides",
+                  {"individual_no": "9999", "why": "akut i hemmet"}),
+    "new ticket": (Role.SERVICE_DESK, "/new-ticket", {"device": "fk-none", "title": "x"}),
+}  # fmt: skip
+
+
+def assert_open_to_all(page):
+    """A state between two pages: told aloud, within the window, and without barriers."""
+    page.set_viewport_size({"width": min(WIDTHS), "height": 800})
+    assert_fits(page)
+    assert barriers_on(page) == []
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+@pytest.mark.parametrize("name", REFUSALS)
+def test_a_refused_form_says_so_to_everybody(opened, name, lang):
+    role, action, values = REFUSALS[name]
+    page = opened(role)
+    page.goto(f"/find?lang={lang}")
+    assert sent(page, f"{action}?lang={lang}", values) == 409
+    assert page.locator("html").get_attribute("lang") == lang
+    assert page.locator("[role=alert]").first.is_visible()
+    assert_open_to_all(page)
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_a_refused_action_and_what_became_of_many_are_open_to_all(opened, by_hand, lang):
+    numbers = [by_hand(component=part) for part in ("tube", "joystick")]
+    page = opened()
+    page.goto(f"/?lang={lang}")
+    solved = {"action": "solve", "version": "1"}
+    assert sent(page, f"/tickets/{numbers[0]}/actions?lang={lang}", solved) == 409
+    assert page.locator("#failed").is_visible()
+    assert_open_to_all(page)
+    for told in (".notice.good", ".alert"):  # triaged once, and then again
+        page.set_viewport_size({"width": max(WIDTHS), "height": 800})
+        page.goto(f"/?device=fk-50050&lang={lang}")
+        for number in numbers:
+            page.locator(f"tr[data-no='{number}'] input").check()
+        page.locator(".bulk select[name=action]").select_option("triage")
+        page.locator(".bulk button[type=submit]").click()
+        page.locator(told).wait_for()
+        assert_open_to_all(page)
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_the_dialog_of_the_keys_is_open_to_all(opened, lang):
+    page = opened()
+    page.goto(f"/?lang={lang}")
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    assert_open_to_all(page)
 
 
 def test_the_keyboard_reaches_the_content_first(opened):

@@ -18,6 +18,7 @@ NOT_KEYED = {
     "add_my_block": "one block of a unit is open at a time",
     "override_block": "a second reason for the same way past a block belongs in the log",
     "export_person": "reads; its answer is not to be kept anywhere",
+    "export_mine": "the same",
     "erase_person": "what is gone is gone",
     "place_hold": "a second hold keeps what the first one keeps",
     "release_hold": "a hold is released once",

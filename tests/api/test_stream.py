@@ -306,3 +306,18 @@ def test_a_server_with_open_streams_stops(two):
         reader.data("ready")
         began = datetime.now(UTC)
     assert datetime.now(UTC) - began < timedelta(seconds=4)
+
+
+def test_a_stream_to_a_prescriber_is_logged_for_each_loan_it_may_name(served, two, admin):
+    count = (
+        "SELECT count(*) FROM audit WHERE action = 'stream' AND device_id = %s"
+        " AND loan_no = %s AND person IS NOT NULL"
+    )
+    loan = [two.own.device_id, two.own.loan_no]
+    (before,) = admin.execute(count, loan).fetchone()
+    with listening(served) as desk:
+        desk.data("ready")
+    assert admin.execute(count, loan).fetchone() == (before,)
+    with listening(served, bearer(Role.PRESCRIBER)) as care:
+        care.data("ready")
+        assert admin.execute(count, loan).fetchone() == (before + 1,)

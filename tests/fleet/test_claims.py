@@ -307,6 +307,57 @@ def test_the_siths_map_refuses_everybody_else(change):
         shipped_claim_map("siths").caller(SITHS | change)
 
 
+STAFF = SITHS | {
+    "idp": "staff", "subject_id": SITHS["employeeHsaId"], "tenant_id": "SE0000000000-PROVIDER",
+}  # fmt: skip
+PATIENT = {
+    "sub": "opaque",
+    "idp": "patients",
+    "subject_id": "p-4711",
+    "person": "p-4711",
+    "given_name": "Astrid",
+    "family_name": "Ek",
+    "tenant_id": "SE0000000000-PROVIDER",
+}
+
+
+def test_the_broker_map_reads_patients_from_one_side_and_staff_from_the_other():
+    broker = shipped_claim_map("broker")
+    assert broker.caller(PATIENT) == Caller(
+        subject="p-4711", name="Astrid Ek", role=Role.PATIENT, tenant="demo", person="p-4711"
+    )
+    assert broker.caller(STAFF) == shipped_claim_map("siths").caller(SITHS)
+    chosen = {
+        "commissionHsaId": "SE0000000000-TECHNICIAN", "healthCareUnitHsaId": "SE0000000000-CENTRE"
+    }  # fmt: skip
+    technician = broker.caller(STAFF | chosen)
+    assert (technician.role, technician.centre) == (Role.TECHNICIAN, "hmc-demo")
+
+
+def test_nobody_becomes_staff_by_the_patients_way():
+    claims = PATIENT | {"commissionHsaId": "SE0000000000-ADMIN",
+                        "commissionPurpose": "Vård och behandling"}  # fmt: skip
+    assert shipped_claim_map("broker").caller(claims).role is Role.PATIENT
+
+
+@pytest.mark.parametrize(
+    "claims",
+    [
+        pytest.param(PATIENT | {"person": None}, id="no pseudonym"),
+        pytest.param(PATIENT | {"person": "191212121212"}, id="personal number"),
+        pytest.param(PATIENT | {"idp": None}, id="from nowhere"),
+        pytest.param(PATIENT | {"idp": "google"}, id="another service"),
+        pytest.param(PATIENT | {"tenant_id": "SE2321000016-P1"}, id="another tenant"),
+        pytest.param(STAFF | {"idp": None}, id="staff from nowhere"),
+        pytest.param(STAFF | {"commissionPurpose": "Forskning"}, id="research"),
+        pytest.param(STAFF | {"commissionHsaId": "SE0000000000-TECHNICIAN"}, id="no centre"),
+    ],
+)
+def test_the_broker_map_refuses_everybody_else(claims):
+    with pytest.raises(ClaimsRefusedError):
+        shipped_claim_map("broker").caller(claims)
+
+
 def test_a_map_that_is_not_shipped_is_refused_with_those_that_are():
-    with pytest.raises(CatalogueError, match="Use builtin, siths, or a file's path"):
+    with pytest.raises(CatalogueError, match="Use broker, builtin, siths, or a file's path"):
         shipped_claim_map("../siths")

@@ -50,11 +50,14 @@ def test_everything_that_is_said_arrives(said, tmp_path):
             PUBLIC_URL="https://fjarrkoll.example",
             SESSION_HOURS="8",
             SESSION_IDLE_MINUTES="30",
+            SEAL_KEY="s" * 32,
         )
     )
     assert (access.client_id, access.client_secret, access.audience) == ("pages", "hush", "api")
     assert (access.session_for, access.idle_for) == (timedelta(hours=8), timedelta(minutes=30))
     assert access.claims.id == "siths"
+    assert access.seal_key == "s" * 32
+    assert "ssss" not in repr(access)
     assert access.is_secure
     assert not access.is_demo
 
@@ -68,13 +71,18 @@ def test_a_claim_map_of_one_s_own_is_read_from_its_file(said, tmp_path):
     assert configured_access(said(**GOOD | {"OIDC_CLAIMS": str(path)})).claims.id == "own"
 
 
+def test_a_seal_key_that_could_be_guessed_is_refused(said):
+    with pytest.raises(ConfigurationError, match=r"SEAL_KEY.*at least 32"):
+        said(SEAL_KEY="short")
+
+
 @pytest.mark.parametrize(
     ("changes", "error", "words"),
     [
         ({"OIDC_ISSUER_URL": ""}, ConfigurationError, "OIDC_ISSUER_URL is not set.*--demo-issuer"),
         ({"OIDC_CLAIMS": ""}, ConfigurationError, "OIDC_CLAIMS is not set.*signing-in.md"),
         ({"OIDC_CLAIMS": "/no/such.toml"}, ConfigurationError, "OIDC_CLAIMS: cannot read"),
-        ({"OIDC_CLAIMS": "sith"}, CatalogueError, "Use builtin, siths, or a file's path"),
+        ({"OIDC_CLAIMS": "sith"}, CatalogueError, "Use broker, builtin, siths, or a file's path"),
         ({"OIDC_ISSUER_URL": "http://issuer.example"}, AccessSettingsError, "no https address"),
         ({"OIDC_AUDIENCE": "fjarrkoll-pages"}, AccessSettingsError, "an audience of its own"),
     ],

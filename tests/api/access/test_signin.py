@@ -346,6 +346,20 @@ def test_an_attempt_is_good_for_ten_minutes_and_in_one_process(issuer):
     assert attempts.taken(request("x" * 10_000), now) is None
 
 
+def test_processes_that_share_a_key_finish_each_others_sign_ins(issuer):
+    now = datetime(2026, 11, 20, tzinfo=UTC)
+    plain = issuer.access_settings()
+    one, other, stranger = (
+        Attempts(replace(plain, seal_key=key)) for key in ("a" * 32, "a" * 32, "b" * 32)
+    )
+    attempt = new_attempt("/devices")
+    cookie = f"fjarrkoll_sign_in={one.sealed(attempt, now)}".encode()
+    request = Request({"type": "http", "headers": [(b"cookie", cookie)]})
+    assert other.taken(request, now) == attempt
+    assert stranger.taken(request, now) is None
+    assert Attempts(plain).taken(request, now) is None
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

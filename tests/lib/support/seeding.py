@@ -17,6 +17,7 @@ from fleet.rules.facts import (
     CodedEpisode,
 )
 from fleet.wire.topics import shard_of
+from storage.centres import ContactChange, set_contact
 from storage.registry import sync_catalogues
 
 CHAIR, APAP, SILENT, METER = "fk-20417", "fk-31102", "fk-20555", "fk-40001"
@@ -66,6 +67,10 @@ class Seeding:
             "INSERT INTO centre (tenant_no, id, name) VALUES"
             " (1, 'norr', 'Hjälpmedelscentralen Norr'), (1, 'syd', 'Hjälpmedelscentralen Syd')"
         )
+        # A number that is kept for fiction (Post- och telestyrelsen: 08-465 004 00 to 99).
+        contact = ContactChange("08-465 004 00", "vardagar 8–16", "norr@region.example",
+                                "https://www.1177.se/")  # fmt: skip
+        set_contact(self.conn, "exempel", "norr", contact)
         sync_catalogues(self.conn, self.now - timedelta(days=30))
         self.device(CHAIR, "otto-bock-b400", 1, "4471 0293", "OB-88213-A")
         self.device(APAP, "resmed-airsense-11", 1, "4471 8820", "23211409117")
