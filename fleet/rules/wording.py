@@ -66,11 +66,13 @@ def times_of(number_of: int, lang: Lang) -> str:
 
 
 _STATE: Final[Mapping[Usability, Both]] = {
-    Usability.USABLE: Both("Det går att använda.", "It can be used."),
+    Usability.USABLE: Both("Hjälpmedlet går att använda.", "The device can be used."),
     Usability.DEGRADED: Both(
-        "Det kan fungera sämre än vanligt.", "It may work less well than usual."
+        "Hjälpmedlet kan fungera sämre än vanligt.", "The device may work less well than usual."
     ),
-    Usability.UNUSABLE: Both("Det går inte att använda just nu.", "It cannot be used just now."),
+    Usability.UNUSABLE: Both(
+        "Hjälpmedlet går inte att använda just nu.", "The device cannot be used just now."
+    ),
 }
 _PASSED: Final = Both(
     "Felet har gått över men kan komma tillbaka.", "The fault has passed but may come back."
@@ -116,6 +118,8 @@ def _seen(component: Component) -> Both:
 
 
 def _own_step(action: Both) -> Both:
+    """What stands after a semicolon is for a technician, if that did not help."""
     if action == NOTHING:
         return NOTHING
-    return Both(f"Gör så här: {sentence(action.sv)}", f"Do this: {sentence(action.en)}")
+    sv, en = (sentence(text.partition(";")[0].strip()) for text in (action.sv, action.en))
+    return Both(f"Gör så här: {sv}", f"Do this: {en}")

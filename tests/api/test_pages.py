@@ -259,7 +259,7 @@ def test_a_ticket_names_the_rule_and_what_it_saw(client, fleet):
     assert text.count("<h2>Varför det här ärendet finns</h2>") == 1
     assert "Regel: Hjälpmedlet har rapporterat ett fel" in text
     assert '<span class="code">reported-fault</span>, version 1' in text
-    assert "säkerhet: hög (80\N{NO-BREAK SPACE}%)" in text
+    assert "tillförlitlighet: hög (80\N{NO-BREAK SPACE}%)" in text
     forecast = get(client, f"/tickets/{fleet.tickets['forecast']}")
     assert "Räckvidd på en laddning" in forecast
     assert re.search(r"<dd>1\d,\d\N{NO-BREAK SPACE}km</dd>", forecast)

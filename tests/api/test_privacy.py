@@ -118,8 +118,8 @@ def test_a_patient_sees_their_own_device_and_what_happens_next(place):
     assert ticket["promised_at"] is not None
     assert [step["id"] for step in ticket["steps"]] == ["wc-freewheel"]
     body = place.get("/my-device", astrid).text
-    for said in ("Använd det inte", "Kör inte med stolen", "Vi börjar senast", "Hjälpte det?",
-                 "Behövs för din säkerhet", "112"):  # fmt: skip
+    for said in ("Använd inte hjälpmedlet", "Kör inte med stolen", "Vi börjar senast",
+                 "Hjälpte det?", "Behövs för din säkerhet", "112"):  # fmt: skip
         assert said in body, said
     assert "1505" not in body
 

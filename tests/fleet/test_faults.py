@@ -22,6 +22,20 @@ from fleet.words import (
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "fault_codes.tsv"
 
 
+REWORDED = {
+    "Engage the lever; else replace drive unit": (
+        "Set the freewheel lever to drive; else replace drive unit"
+    ),
+    "Repeat; if repeated contact care, then control test": (
+        "Repeat, and contact care if it comes back; then control test"
+    ),
+    "Repeat, run control test, use backup meter": (
+        "Repeat, and contact care if it comes back; run control test, use backup meter"
+    ),
+}
+"""Actions of the published list that a user would not understand, or would meet cut off."""
+
+
 @pytest.fixture(scope="module")
 def catalogue() -> FaultCatalogue:
     return load_catalogue()
@@ -57,7 +71,11 @@ def test_every_row_of_the_published_list_is_here(
     ours = Counter(
         facts({key: str(getattr(fault, key)) for key in FaultCode.__slots__}) for fault in catalogue
     )
-    assert ours == Counter(facts(row) for row in rows)
+    published = [
+        row | {"action_en": REWORDED.get(row["action_en"], row["action_en"])} for row in rows
+    ]
+    assert ours == Counter(facts(row) for row in published)
+    assert {row["action_en"] for row in rows} >= set(REWORDED)
 
 
 def test_few_classifications_differ_from_the_published_list(
@@ -74,6 +92,7 @@ def test_few_classifications_differ_from_the_published_list(
         ):
             changed.add((fault.system, fault.code))
     assert changed == {
+        ("careousel-mk3", "ERROR"),
         ("rhino2.hhp", "02.01"),
         ("vr2", "2C02"),
         ("dreamstation", "E-0"),

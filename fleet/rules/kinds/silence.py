@@ -23,7 +23,7 @@ from fleet.rules.parameters import Duration, Number, ParameterError
 from fleet.rules.rule import Needs, Rule, Window, cause_of_rule
 from fleet.rules.statistics import binomial_tail, duration, moment, number
 from fleet.ticket_states import OrderKind
-from fleet.words import Component, Fixer, Severity, Usability
+from fleet.words import Component, DeviceClass, Fixer, Severity, Usability
 
 ABOUT: Final = "contact"
 
@@ -208,7 +208,7 @@ def _said(rule: Rule, facts: Facts, contact: Contact, allowance: Allowance) -> S
             f"{usual.en}",
         ),
         action=rule.asks.action or _ACTION,
-        user=_USER,
+        user=_ALARM_USER if facts.device.device_class is DeviceClass.PERSONAL_ALARM else _USER,
     )
 
 
@@ -226,14 +226,25 @@ def _usual_said(usual: timedelta | None) -> Both:
 
 
 _ACTION: Final = Both(
-    "Ring användaren. Är hjälpmedlet på, laddat och hemma? Fråga annars efter radio och SIM-kort.",
-    "Call the user. Is the device on, charged and at home? Otherwise suspect radio and SIM card.",
+    "Ring användaren. Är hjälpmedlet på, laddat och hemma? Misstänk annars sändaren eller "
+    "SIM-kortet.",
+    "Call the user. Is the device on, charged and at home? Otherwise suspect the transmitter or "
+    "the SIM card.",
 )
 _USER: Final = Both(
     "Vi har tappat kontakten med ditt hjälpmedel. Det kan vara avstängt eller sakna täckning. "
-    "Fungerar det inte som det ska, ring kundtjänst; annars behöver du inte göra något.",
+    "Ring hjälpmedelscentralen om det inte fungerar som det ska. Annars behöver du inte göra "
+    "något.",
     "We have lost contact with your device. It may be off or out of coverage. "
-    "If it does not work as it should, call the service desk; otherwise you need do nothing.",
+    "Call the centre if it does not work as it should. Otherwise you do not need to do anything.",
+)
+_ALARM_USER: Final = Both(
+    "Vi har tappat kontakten med ditt trygghetslarm. Det är inte säkert att det kan larma. "
+    "Kontrollera att det är laddat och påslaget, och provlarma om du kan. Ring "
+    "hjälpmedelscentralen om du är osäker. Är det fara för liv, ring 112.",
+    "We have lost contact with your personal alarm. It may not be able to call for help. "
+    "Check that it is charged and switched on, and test it if you can. Call the centre if you "
+    "are unsure. If life is in danger, call 112.",
 )
 
 
@@ -477,10 +488,14 @@ _OUTAGE_ACTION: Final = Both(
     "device.",
 )
 _OUTAGE_USER: Final = Both(
-    "Vi har tappat kontakten med flera hjälpmedel samtidigt, troligen ett avbrott i nätet. "
-    "Ditt hjälpmedel fungerar troligen som vanligt. Du behöver inte göra något.",
-    "We have lost contact with several devices at once, probably a network failure. "
-    "Your device probably works as usual. You need do nothing.",
+    "Vi har tappat kontakten med flera hjälpmedel samtidigt, troligen på grund av ett avbrott i "
+    "nätet. Elrullstolar och andningshjälpmedel fungerar troligen som vanligt. Ett trygghetslarm "
+    "eller en läkemedelsautomat kan sakna kontakt: lita inte på att larmet når fram. Är det fara "
+    "för liv, ring 112.",
+    "We have lost contact with several devices at once, probably because of a network failure. "
+    "Wheelchairs and breathing devices probably work as usual. A personal alarm or a medication "
+    "dispenser may be out of contact: do not rely on the alarm getting through. If life is in "
+    "danger, call 112.",
 )
 
 

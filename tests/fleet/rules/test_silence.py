@@ -117,6 +117,20 @@ def test_a_finding_says_since_when_and_what_is_usual() -> None:
     assert finding.confidence > 0.85
 
 
+@pytest.mark.parametrize(
+    ("device_class", "said"),
+    [(DeviceClass.POWERED_WHEELCHAIR, "behöver du inte göra"), (DeviceClass.PERSONAL_ALARM, "112")],
+)
+def test_whoever_wears_an_alarm_is_told_not_to_rely_on_it(
+    device_class: DeviceClass, said: str
+) -> None:
+    about = facts(DAILY, 3 * DAY)
+    (finding,) = evaluate(replace(about, device=replace(about.device, device_class=device_class)))
+    assert said in finding.said.user.sv
+    is_alarm = device_class is DeviceClass.PERSONAL_ALARM
+    assert ("larma" in finding.said.user.sv) == is_alarm
+
+
 def test_the_finding_is_the_same_however_long_it_lasts() -> None:
     (early,), (late,) = evaluate(facts(DAILY, 3 * DAY)), evaluate(facts(DAILY, 40 * DAY))
     assert early.started_at == late.started_at
