@@ -23,7 +23,9 @@ from fleet.words import (
     FIXER_LABELS,
     SEVERITY_LABELS,
     USABILITY_LABELS,
+    Component,
     Lang,
+    part_label,
 )
 from storage.lending import BASIC_NEED_LABELS, PLACE_LABELS
 
@@ -86,6 +88,10 @@ class Say:
         if kind in _WORDS and value in _WORDS[kind][self.lang]:
             return _WORDS[kind][self.lang][value]
         return text_or_raw(kind, value, self.lang)
+
+    def part(self, component: str) -> str:
+        """`batteriet`, for whoever uses the device; empty where no part of it is meant."""
+        return part_label(Component(component), self.lang) or ""
 
     def both(self, texts: Both) -> str:
         return texts.sv if self.lang == "sv" else texts.en

@@ -250,6 +250,83 @@ COMPONENT_LABELS: Labels[Component] = {
     },
 }
 
+PART_LABELS: Labels[Component] = {
+    "sv": {
+        Component.ACCESSORY: "ett tillbehör",
+        Component.ACTUATOR: "motorn som ställer sitsen eller ryggen",
+        Component.ALARM: "larmfunktionen",
+        Component.BATTERY: "batteriet",
+        Component.BLOWER: "fläkten",
+        Component.BRAKE: "bromsen",
+        Component.BUS: "en kabel",
+        Component.CHARGER: "laddaren",
+        Component.CLOCK: "klockan",
+        Component.CUFF: "manschetten",
+        Component.DISPENSING_MECHANISM: "utmatningen",
+        Component.FILTER: "filtret",
+        Component.HUMIDIFIER: "befuktaren",
+        Component.JOYSTICK: "styrspaken",
+        Component.LEFT_BRAKE: "vänster broms",
+        Component.LEFT_MOTOR: "vänster drivmotor",
+        Component.MASK: "masken",
+        Component.MASK_LEAK: "läckage vid masken eller slangen",
+        Component.MEASUREMENT: "mätningen",
+        Component.MEMORY: "minnet eller programvaran",
+        Component.MOTOR: "drivmotorn",
+        Component.POWER_MODULE: "styrelektroniken",
+        Component.POWER_SUPPLY: "strömförsörjningen",
+        Component.PRESSURE_SENSOR: "trycksensorn",
+        Component.RADIO: "den trådlösa uppkopplingen",
+        Component.RIGHT_BRAKE: "höger broms",
+        Component.RIGHT_MOTOR: "höger drivmotor",
+        Component.SENSOR: "sensorn",
+        Component.STRIP: "teststickan",
+        Component.SWITCHBOX: "knappanelen",
+        Component.TRAY: "doseringsbrickan",
+        Component.TUBE: "slangen",
+    },
+    "en": {
+        Component.ACCESSORY: "an accessory",
+        Component.ACTUATOR: "the seat or back motor",
+        Component.ALARM: "the alarm function",
+        Component.BATTERY: "the battery",
+        Component.BLOWER: "the blower",
+        Component.BRAKE: "the brake",
+        Component.BUS: "a cable",
+        Component.CHARGER: "the charger",
+        Component.CLOCK: "the clock",
+        Component.CUFF: "the cuff",
+        Component.DISPENSING_MECHANISM: "the dispensing mechanism",
+        Component.FILTER: "the filter",
+        Component.HUMIDIFIER: "the humidifier",
+        Component.JOYSTICK: "the joystick",
+        Component.LEFT_BRAKE: "the left brake",
+        Component.LEFT_MOTOR: "the left drive motor",
+        Component.MASK: "the mask",
+        Component.MASK_LEAK: "a leak at the mask or tube",
+        Component.MEASUREMENT: "the measurement",
+        Component.MEMORY: "the memory or software",
+        Component.MOTOR: "the drive motor",
+        Component.POWER_MODULE: "the power module",
+        Component.POWER_SUPPLY: "the power supply",
+        Component.PRESSURE_SENSOR: "the pressure sensor",
+        Component.RADIO: "the wireless connection",
+        Component.RIGHT_BRAKE: "the right brake",
+        Component.RIGHT_MOTOR: "the right drive motor",
+        Component.SENSOR: "the sensor",
+        Component.STRIP: "the test strip",
+        Component.SWITCHBOX: "the switchbox",
+        Component.TRAY: "the tray",
+        Component.TUBE: "the tube",
+    },
+}
+"""A part as its user hears of it, ready after "a fault that concerns"."""
+
+
+def part_label(component: Component, lang: Lang) -> str | None:
+    """The user's word for a part; None where no part of the device is meant."""
+    return PART_LABELS[lang].get(component)
+
 
 def label(value: DeviceClass | Severity | Usability | Fixer | Component, lang: Lang) -> str:
     """The word a reader meets for `value`. Every member of every enum has one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Final, NamedTuple
@@ -17,7 +17,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fleet.metrics import load_metrics
-from fleet.rules.facts import SWEDEN
 from fleet.rules.findings import Both
 
 Floats = NDArray[np.float64]
@@ -318,8 +317,6 @@ _MONTHS_EN: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_WEEKDAYS_SV: Final = ("mån", "tis", "ons", "tor", "fre", "lör", "sön")
-_WEEKDAYS_EN: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HARD_SPACE: Final = "\u00a0"
 
 
@@ -358,18 +355,6 @@ def months(first: date, last: date, today: date) -> Both:
 def _month(day: date, today: date, names: Sequence[str]) -> str:
     year = f" {day.year}" if day.year != today.year else ""
     return names[day.month - 1] + year
-
-
-def moment(at: datetime) -> Both:
-    """`fre 21 nov 14.05`, local time."""
-    local = at.astimezone(SWEDEN)
-    sv = f"{_WEEKDAYS_SV[local.weekday()]} {local.day} {_short(_MONTHS_SV[local.month - 1])}"
-    en = f"{_WEEKDAYS_EN[local.weekday()]} {local.day} {_MONTHS_EN[local.month - 1][:3]}"
-    return Both(f"{sv} {local:%H.%M}", f"{en} {local:%H:%M}")
-
-
-def _short(month_sv: str) -> str:
-    return month_sv if len(month_sv) <= 4 else month_sv[:3]
 
 
 def duration(span: timedelta) -> Both:

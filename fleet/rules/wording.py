@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from fleet.faults import FaultCode
 from fleet.metrics import Metric, load_metrics
 from fleet.rules.findings import NOTHING, Both
 from fleet.rules.statistics import HARD_SPACE
-from fleet.ticket_text import times
-from fleet.words import Component, Fixer, Lang, Usability, label
+from fleet.ticket_text import local, spoken_time, times
+from fleet.words import Component, Fixer, Lang, Usability, part_label
 
 _MONTHS: Final[Mapping[Lang, str]] = {
     "sv": "jan feb mars apr maj juni juli aug sep okt nov dec",
@@ -53,6 +53,12 @@ def spoken_interval(first: date, last: date, lang: Lang, year: int) -> str:
     return f"{spoken_date(first, lang, year)} – {spoken_date(last, lang, year)}"
 
 
+def moment(at: datetime, known_at: datetime) -> Both:
+    """`fre 21 nov 14.05`, local time, with the year where it is not that of `known_at`."""
+    year = local(known_at).year
+    return Both(spoken_time(at, "sv", year), spoken_time(at, "en", year))
+
+
 def meaning_of(fault: FaultCode, lang: Lang) -> str:
     """The catalogue's words, or that there are none."""
     if fault.known:
@@ -88,9 +94,6 @@ _NEXT: Final[Mapping[Fixer, Both]] = {
         "The supplier is told. You need not report it.",
     ),
 }
-_NAMELESS: Final = frozenset(
-    {Component.UNKNOWN, Component.DEVICE, Component.USER_ACTION, Component.SERVICE}
-)
 BRAKES: Final = frozenset({Component.BRAKE, Component.LEFT_BRAKE, Component.RIGHT_BRAKE})
 _DO_NOT_DRIVE: Final = Both(
     "Kör inte förrän bromsen är kontrollerad.", "Do not drive until the brake has been checked."
@@ -109,11 +112,12 @@ def told_to_user(
 
 
 def _seen(component: Component) -> Both:
-    if component in _NAMELESS:
+    sv, en = part_label(component, "sv"), part_label(component, "en")
+    if sv is None or en is None:
         return Both("Hjälpmedlet har visat ett fel.", "The device has shown a fault.")
     return Both(
-        f"Hjälpmedlet har visat ett fel som gäller {label(component, 'sv')}.",
-        f"The device has shown a fault that concerns: {label(component, 'en')}.",
+        f"Hjälpmedlet har visat ett fel som gäller {sv}.",
+        f"The device has shown a fault that concerns {en}.",
     )
 
 

@@ -25,7 +25,7 @@ def test_the_page_says_in_one_sentence_how_the_device_is(client):
     sentence = re.search(r'class="standing (\w+)" id="standing"><strong>(.*?)</strong>', page)
     assert sentence[1] == "bad"
     assert sentence[2].startswith("3B00 · Vänster drivmotor är inte ansluten")
-    assert "Går inte att använda" in sentence[2]
+    assert "Användbarhet: går inte att använda." in sentence[2]
     assert "har aldrig hörts av" in get(client, f"/devices/{NEVER}")
 
 

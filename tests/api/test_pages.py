@@ -293,7 +293,7 @@ def test_a_ticket_says_why_its_deadline_is_that_date(client, fleet):
 def test_an_urgent_proposal_says_why_and_that_a_person_answers(client, fleet):
     text = get(client, "/tickets/1")
     assert "Förslag: akut avhjälpande underhåll" in text
-    assert "<li>enda sättet att förflytta sig</li>" in text
+    assert "<li>att förflytta sig (det enda sättet)</li>" in text
     assert "Kundtjänst bekräftar eller avböjer." in text
     assert "Bekräfta som akut" not in text
     desk = client.get("/tickets/1?lang=sv", headers=bearer(Role.SERVICE_DESK)).text
@@ -358,7 +358,7 @@ def test_a_group_ticket_without_evidence_has_a_page(client, fleet, subject):
 
 def test_a_device_page_shows_state_values_charts_faults_and_ledger(client):
     text = get(client, f"/devices/{CHAIR}")
-    assert "Ansluten" in text
+    assert "Anslutet" in text
     assert re.search(r"\d\d,\d\N{NO-BREAK SPACE}V", text)
     assert text.count('<svg class="chart"') == 4
     assert "3B00 · Vänster drivmotor är inte ansluten · inträffade</title>" in text

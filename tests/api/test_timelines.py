@@ -135,8 +135,10 @@ ENDED = troubles([episode(9)], NOW)
         (Known(device(status="revoked"), [ticket()], FAULTS, [AWAY]), "quiet", "spärrat"),
         (Known(device(), [ticket()], FAULTS, [AWAY]), "quiet", "På verkstaden sedan fre 20 nov"),
         (Known(device(), [ticket(), ticket(severity="minor")], [], []), "bad",
-            "2C00 · bromsfel vänster. Går inte att använda. Sammanlagt 2 öppna ärenden."),
-        (Known(device(), [ticket(usability="usable")], [], []), "warn", "Går att använda"),
+            "2C00 · bromsfel vänster. Användbarhet: går inte att använda. "
+            "Sammanlagt 2 öppna ärenden."),
+        (Known(device(), [ticket(usability="usable")], [], []), "warn",
+            "Användbarhet: går att använda."),
         (Known(device(), [], FAULTS, []), "warn", "Pågående fel: 3B00 · Vänster drivmotor"),
         (Known(device(last_contact_at=NOW - 13 * HOUR), [], ENDED, []), "warn", "borde ha hörts"),
         (Known(device(last_contact_at=NOW - 11 * HOUR), [], ENDED, []), "good", "för 11 tim sedan"),

@@ -116,7 +116,7 @@ def said(kind, lang="sv", **detail):
         ("voided", {"reason": "duplicate"}, "finns redan som annat ärende"),
         ("voided", {"from": "AU", "to": "supplier", "reason": "other_order_kind"},
             "avhjälpande underhåll → leverantör, ersatt av ett ärende med annan ordertyp"),
-        ("urgent_proposed", {"because": ["eating", "toilet"]}, "äta, toalettbesök"),
+        ("urgent_proposed", {"because": ["eating", "toilet"]}, "att äta, att gå på toaletten"),
         ("solved", {"outcome": "part_replaced", "part": "broms", "minutes": 40},
             "del utbytt, broms, 40 min"),
         ("deadline_breached", {"clock": "finish", "due_at": "2026-11-20T15:00:00+00:00",

@@ -17,6 +17,7 @@ from fleet.words import (
     Severity,
     Usability,
     label,
+    part_label,
 )
 
 SHARED = Path(__file__).parents[2].parent / "shared" / "data" / "fault_codes.tsv"
@@ -268,6 +269,20 @@ def test_every_word_has_a_label(
     labels = [label(word, lang) for word in words]
     assert all(labels)
     assert len(set(labels)) == len(labels)
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_every_part_has_a_word_for_its_user(lang: Lang) -> None:
+    """All but what is no part of the device."""
+    parts = {part: part_label(part, lang) for part in Component}
+    nameless = {part for part, word in parts.items() if word is None}
+    assert nameless == {
+        Component.DEVICE,
+        Component.SERVICE,
+        Component.UNKNOWN,
+        Component.USER_ACTION,
+    }
+    assert len(set(parts.values())) == len(parts) - len(nameless) + 1
 
 
 def test_labels_follow_the_house_words() -> None:

@@ -21,7 +21,8 @@ from fleet.rules.findings import Both, Finding, Need, Said
 from fleet.rules.kind import Kind
 from fleet.rules.parameters import Duration, Number, ParameterError
 from fleet.rules.rule import Needs, Rule, Window, cause_of_rule
-from fleet.rules.statistics import binomial_tail, duration, moment, number
+from fleet.rules.statistics import binomial_tail, duration, number
+from fleet.rules.wording import moment
 from fleet.ticket_states import OrderKind
 from fleet.words import Component, DeviceClass, Fixer, Severity, Usability
 
@@ -120,7 +121,7 @@ class Silence:
             confidence=0.5 if allowance.usual is None else _sureness(contact),
             said=_said(rule, facts, contact, allowance),
             measures=_measures(facts.now - contact.last_at, allowance),
-            ruled_out=_ruled_out(facts, contact),
+            ruled_out=_ruled_out(facts, contact, due_at),
         )
 
     def _need(self, rule: Rule, facts: Facts, contact: Contact, due_at: datetime) -> Need:
@@ -181,21 +182,21 @@ def _measures(silent: timedelta, allowance: Allowance) -> dict[str, float]:
     return measures
 
 
-def _ruled_out(facts: Facts, contact: Contact) -> tuple[Both, ...]:
+def _ruled_out(facts: Facts, contact: Contact, known_at: datetime) -> tuple[Both, ...]:
     if contact.gateway_last_at is None or facts.device.gateway is None:
         return ()
-    at = moment(contact.gateway_last_at)
+    at = moment(contact.gateway_last_at, known_at)
     name = facts.device.gateway
     return (
         Both(
-            f"Gatewayen {name}: den hördes senast {at.sv}.",
+            f"Gatewayen {name}: den hördes av senast {at.sv}.",
             f"The gateway {name}: it was last heard of {at.en}.",
         ),
     )
 
 
 def _said(rule: Rule, facts: Facts, contact: Contact, allowance: Allowance) -> Said:
-    last = moment(contact.last_at)
+    last = moment(contact.last_at, _silent_from(facts, contact) + allowance.allowed)
     silent = duration(facts.now - contact.last_at)
     model = duration(allowance.model)
     usual = _usual_said(allowance.usual)
@@ -443,7 +444,7 @@ _GROUP_WORDS: Final[Mapping[str, Both]] = {
 def outage_finding(rule: Rule, outage: Outage, known_at: datetime) -> Finding:
     """One finding for all of them; the singles become explained."""
     n, of_n = number(len(outage.device_nos)), number(outage.group_n)
-    since = moment(outage.started_at)
+    since = moment(outage.started_at, known_at)
     what = _GROUP_WORDS[outage.group[0]]
     title = Both(
         f"{what.sv} {outage.group[1]}: {n.sv} hjälpmedel har tystnat samtidigt",

@@ -110,7 +110,7 @@ def test_a_finding_says_since_when_and_what_is_usual() -> None:
     assert (finding.about, finding.cause) == ("contact", f"rule:{RULE.id}")
     assert (finding.started_at, finding.ended_at) == (last_at, None)
     assert finding.known_at == last_at + 2 * DAY
-    assert finding.said.title.sv == "Har inte hörts av sedan fre 1 maj 01.20"
+    assert finding.said.title.sv == "Har inte hörts av sedan fre 1\u00a0maj 01.20"
     assert "Ingen kontakt på 3\u00a0dygn." in finding.said.happened.sv
     assert "tyst i 3\u00a0timmar." in finding.said.happened.sv
     assert finding.measures["usual_s"] == 3 * 3600
