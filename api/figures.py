@@ -295,8 +295,8 @@ _HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
         "Repairs to judge", "Minutes",
     ),
 }  # fmt: skip
-_HIDDEN: Final[dict[Lang, str]] = {"sv": "färre än 5", "en": "fewer than 5"}
-_NOWHERE: Final[dict[Lang, str]] = {"sv": "utan kommun", "en": "no municipality"}
+_HIDDEN: Final[dict[Lang, str]] = {"sv": "visas inte", "en": "not shown"}
+_NOWHERE: Final[dict[Lang, str]] = {"sv": "Uppgift saknas", "en": "Not known"}
 
 
 def as_csv(found: Counted, lang: Lang) -> str:

@@ -409,7 +409,7 @@ ACTION_LABELS: Final[Labels[Action]] = {
         Action.TRIAGE: "bedöm",
         Action.TAKE: "ta ärendet",
         Action.ASSIGN: "tilldela",
-        Action.WAIT: "ställ i vänta",
+        Action.WAIT: "låt vänta",
         Action.RESUME: "återuppta",
         Action.SOLVE: "markera som åtgärdat",
         Action.CLOSE: "avsluta",

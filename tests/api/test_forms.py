@@ -91,8 +91,8 @@ def test_an_outcome_is_one_click(client, by_hand):
             "redan ordertypen avhjälpande underhåll",
         ),
         ({"action": "resume"}, "Det går inte att välja ”återuppta” när ärendets status är ”nytt”."),
-        ({"action": "assign", "assignee": "diagnostics"}, "är en persons namn"),
-        ({"action": "assign", "assignee": "x" * 81}, "Ett namn har högst 80 synliga tecken"),
+        ({"action": "assign", "assignee": "diagnostics"}, "Skriv en persons namn"),
+        ({"action": "assign", "assignee": "x" * 81}, "med högst 80 tecken"),
     ],
 )
 def test_a_refusal_says_in_plain_words_what_to_do(client, by_hand, fields, said):
