@@ -283,9 +283,9 @@ def _place_out(row: PlaceFigures) -> PlaceOut:
 
 _HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
     "sv": (
-        "Period", "Kommun", "Hjälpmedel", "Nya ärenden", "Lösta ärenden", "Avtalad tid: hållna",
+        "Period", "Kommun", "Hjälpmedel", "Nya ärenden", "Åtgärdade ärenden", "Avtalad tid: hållna",
         "Avtalad tid: avgjorda", "Reparationer inom 5 arbetsdagar", "Reparationer",
-        "Andel inom 5 arbetsdagar, %", "Lösta på distans", "Reparationer som höll",
+        "Andel inom 5 arbetsdagar, %", "Åtgärdade på distans", "Reparationer som höll",
         "Reparationer att bedöma", "Minuter",
     ),
     "en": (

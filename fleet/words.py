@@ -183,7 +183,7 @@ COMPONENT_LABELS: Labels[Component] = {
         Component.CHARGER: "laddare",
         Component.CLOCK: "klocka",
         Component.CUFF: "manschett",
-        Component.DEVICE: "hela enheten",
+        Component.DEVICE: "hela hjälpmedlet",
         Component.DISPENSING_MECHANISM: "utmatning",
         Component.FILTER: "filter",
         Component.HUMIDIFIER: "befuktare",
@@ -207,7 +207,7 @@ COMPONENT_LABELS: Labels[Component] = {
         Component.SWITCHBOX: "knappanel",
         Component.TRAY: "doseringsbricka",
         Component.TUBE: "slang",
-        Component.UNKNOWN: "okänd komponent",
+        Component.UNKNOWN: "okänd del",
         Component.USER_ACTION: "handhavande",
     },
     "en": {
@@ -245,7 +245,7 @@ COMPONENT_LABELS: Labels[Component] = {
         Component.SWITCHBOX: "switchbox",
         Component.TRAY: "tray",
         Component.TUBE: "tube",
-        Component.UNKNOWN: "unknown component",
+        Component.UNKNOWN: "unknown part",
         Component.USER_ACTION: "handling",
     },
 }

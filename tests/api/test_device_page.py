@@ -36,7 +36,7 @@ def test_faults_are_told_in_words_the_code_first(client):
     assert re.search(r"3 gånger sedan .* · sammanlagt \d tim · pågår", first)
     assert "Kontrollera vänster drivmotors kontakt" in first
     english = get(client, f"/devices/{CHAIR}", "en")
-    assert re.search(r"3 times since .* · \d h in all · lasts", english)
+    assert re.search(r"3 times since .* · \d h in all · ongoing", english)
 
 
 def test_the_timeline_is_drawn_on_the_axis_of_the_charts(client):

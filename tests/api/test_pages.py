@@ -286,7 +286,7 @@ def test_a_ticket_says_why_its_deadline_is_that_date(client, fleet):
     assert "Avtalet lovar ingen tid" in get(client, f"/tickets/{fleet.tickets['forecast']}")
     missed = get(client, f"/tickets/{fleet.tickets['missed']}")
     assert missed.count('<span class="late">försenat</span>') == 2
-    assert "Deadline missades: påbörjas senast" in missed
+    assert "Tidsgräns missades: påbörjas senast" in missed
     assert "Meddelande till förskrivaren skrevs" in missed
 
 

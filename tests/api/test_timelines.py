@@ -87,7 +87,7 @@ def test_a_change_of_hands_is_a_flag_and_no_fault():
     series = Series([Point(NOW - HOUR * n, 24.0, 24.0, 24.0) for n in (4, 3, 2)], None, 3)
     svg = chart(frame(), series, marks).svg
     assert svg.count('class="mark loan"') == 1
-    assert "Inga fel i perioden" in svg
+    assert "Inga fel under perioden" in svg
     assert 'class="mark loan"' in timeline(frame(), [episode(3)], marks).svg
 
 

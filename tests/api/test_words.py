@@ -366,7 +366,7 @@ def test_a_chart_without_values_says_so():
     span = Span(START, START + timedelta(hours=24))
     drawn = chart(Frame(0, "battery_voltage_v", "sv", span.high, span), thinned([], span, 9), [])
     assert drawn.svg is None
-    assert drawn.summary == "Inga värden av batterispänning i perioden."
+    assert drawn.summary == "Inga värden för batterispänning under perioden."
 
 
 def test_a_label_becomes_text_in_the_drawing():

@@ -447,8 +447,8 @@ def outage_finding(rule: Rule, outage: Outage, known_at: datetime) -> Finding:
     since = moment(outage.started_at, known_at)
     what = _GROUP_WORDS[outage.group[0]]
     title = Both(
-        f"{what.sv} {outage.group[1]}: {n.sv} hjälpmedel har tystnat samtidigt",
-        f"{what.en} {outage.group[1]}: {n.en} devices fell silent at once",
+        f"{what.sv} {outage.group[1]}: tappad kontakt med {n.sv} hjälpmedel samtidigt",
+        f"{what.en} {outage.group[1]}: no contact with {n.en} devices at once",
     )
     happened = Both(
         f"{n.sv} av {of_n.sv} hjälpmedel har inte hörts av sedan omkring {since.sv}. "

@@ -312,7 +312,7 @@ def test_five_thousand_devices_are_grouped_in_a_moment() -> None:
 def test_an_outage_says_how_many_and_is_a_matter_for_support() -> None:
     (outage,) = outages(fell_silent(range(420, 430), AT), CENSUS)
     finding = silence.outage_finding(RULE, outage, AT + DAY)
-    assert finding.said.title.sv == "Gatewayen gw-42: 10 hjälpmedel har tystnat samtidigt"
+    assert finding.said.title.sv == "Gatewayen gw-42: tappad kontakt med 10 hjälpmedel samtidigt"
     assert finding.order is OrderKind.SUPPORT
     assert finding.occurrence_n == 10
     assert finding.is_open
