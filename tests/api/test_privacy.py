@@ -190,19 +190,19 @@ def test_stopping_takes_a_confirmation_and_holds_at_once(place):
     assert points(place, frida, "odometer_m") == 0
     assert points(place, astrid, "odometer_m") == 1
     assert points(place, technician, "battery_voltage_v") == 1
-    assert "Du delar bara det som säkerheten behöver" in place.get("/my-device", astrid).text
+    assert "delar du bara det som behövs för din säkerhet" in place.get("/my-device", astrid).text
     told = place.get(f"/api/v1/devices/{CHAIR}", technician).json()["unshared_since"]
     assert told == f"{NOW - 3 * DAY:%Y-%m-%dT%H:%M:%S}.{NOW.microsecond // 1000:03}Z"
-    kept_back = "delar bara det som säkerheten behöver"
+    kept_back = "delar användaren bara det som behövs för säkerheten"
     assert kept_back in place.get(f"/devices/{CHAIR}", technician).text
     shared = place.post(f"/api/v1/me/devices/{CHAIR}/sharing", astrid, json={"share": True})
     assert shared.json()["unshared_since"] is None
     page = place.get(f"/devices/{CHAIR}?range=7d", technician).text
     assert kept_back not in page
-    assert "delade användaren bara det som säkerheten behöver" in page
+    assert "delade användaren bara det som behövdes för säkerheten" in page
     long_ago = f"{NOW - 200 * DAY:%Y-%m-%dT%H:%MZ}"
     earlier = place.get(f"/devices/{CHAIR}?range=7d&at={long_ago}", technician).text
-    assert "säkerheten behöver" not in earlier
+    assert "användaren bara det som behöv" not in earlier
 
 
 # Who looked
