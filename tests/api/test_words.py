@@ -14,6 +14,7 @@ from api.charts import POINT_BUDGET, Frame, Mark, chart
 from api.dues import binding, dues
 from api.grounds import numbers
 from api.history import happened
+from api.own import sent_labels
 from api.pages.ticket import sections_of
 from api.preview import preview, visible
 from api.scales import time_ticks, value_scale
@@ -25,6 +26,7 @@ from api.typography import length, number, quantity, when_due
 from fleet.ticket_actions import VoidReason
 from fleet.ticket_states import KINDS, OrderKind, State
 from fleet.wire.reasons import Reason
+from fleet.words import DeviceClass
 from storage.lending import BasicNeed
 from storage.reading import HourRow, SampleRow, Span, TicketEventRow, TicketRow
 
@@ -101,6 +103,16 @@ def spoken(lang):
 def said(kind, lang="sv", **detail):
     event = TicketEventRow(1, START, kind, "Anna Ek", detail)
     return happened([event], spoken(lang))[0].details
+
+
+@pytest.mark.parametrize("device_class", DeviceClass)
+def test_what_a_device_sends_is_named_once_and_without_small_print(device_class):
+    sent = sent_labels(device_class, "sv")
+    for labels in sent.values():
+        assert len(set(labels)) == len(labels)
+        assert not any("percentil" in label or "(" in label for label in labels)
+    glucose = [purpose for purpose, labels in sent.items() if "glukos" in labels]
+    assert glucose == (["care"] if device_class == "glucose_meter" else [])
 
 
 @pytest.mark.parametrize(
