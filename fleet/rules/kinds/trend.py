@@ -241,7 +241,7 @@ _ACTION: Final = Both(
     "Check the part at the next visit, before the limit is reached.",
 )
 _USER: Final = Both(
-    "Vi har sett att något hos ditt hjälpmedel förändras långsamt. Du kan använda det som vanligt. "
+    "Vi har sett att något i ditt hjälpmedel förändras långsamt. Du kan använda det som vanligt. "
     "En tekniker tittar på det i god tid.",
     "We have seen a slow change in your device. You can use it as usual. "
     "A technician will look at it in good time.",
