@@ -16,6 +16,7 @@ from api import statics, typography
 from api.navigation import Place, home, places
 from api.texts import text, text_or_raw
 from fleet.access.callers import Caller
+from fleet.metrics import gap_before
 from fleet.ticket_actions import ACTION_LABELS, OUTCOME_LABELS, VOID_REASON_LABELS
 from fleet.words import (
     COMPONENT_LABELS,
@@ -116,7 +117,7 @@ class Say:
         return self.t(f"confidence.{level}", share=self.share(share))
 
     def share(self, share: float) -> str:
-        return f"{self.n(round(share * 100))}{typography.HARD_SPACE}%"
+        return f"{self.n(round(share * 100))}{gap_before('%', self.lang)}%"
 
     def amount(self, value: float) -> str:
         """A whole number as it is, another with two decimals."""

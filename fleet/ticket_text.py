@@ -13,6 +13,7 @@ from typing import Final
 
 from fleet.episodes import Episode
 from fleet.faults import FaultCode
+from fleet.metrics import gap_before
 from fleet.rules.facts import SWEDEN, CodedEpisode
 from fleet.rules.findings import NOTHING, Both, Finding
 from fleet.rules.storms import Member, most_common, span_of
@@ -409,7 +410,7 @@ def _in_common(members: Sequence[Member], lang: Lang) -> str:
     for name, sv, en in _SHARED:
         common = most_common([getattr(member.device, name) for member in members])
         if common is not None and common[1] >= 0.5:
-            share = f"{common[1] * 100:.0f}{_HARD_SPACE}%"
+            share = f"{common[1] * 100:.0f}{gap_before('%', lang)}%"
             lines.append(f"{_capitalised(sv if lang == 'sv' else en)} {common[0]}: {share}")
     return "\n".join(lines)
 

@@ -52,7 +52,7 @@ PLACE_LABELS: Final[Labels[Place]] = {
     "en": {
         Place.IN_USE: "with the user",
         Place.WORKSHOP: "in the workshop",
-        Place.TRANSPORT: "in transport",
+        Place.TRANSPORT: "in transit",
         Place.STORAGE: "in storage",
     },
 }

@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.metrics import load_metrics
+from fleet.metrics import gap_before, load_metrics
 from fleet.rules.findings import Both
 
 Floats = NDArray[np.float64]
@@ -332,8 +332,9 @@ def quantity(metric_name: str, value: float, per_sv: str = "", per_en: str = "")
     metric = load_metrics().get(metric_name)
     assert metric is not None
     shown = number(value * metric.display_factor, metric.decimals + bool(per_sv))
-    unit = HARD_SPACE + metric.display_unit if metric.display_unit else ""
-    return Both(f"{shown.sv}{unit}{per_sv}", f"{shown.en}{unit}{per_en}")
+    unit = metric.display_unit
+    sv, en = (gap_before(unit, lang) + unit if unit else "" for lang in ("sv", "en"))
+    return Both(f"{shown.sv}{sv}{per_sv}", f"{shown.en}{en}{per_en}")
 
 
 def months(first: date, last: date, today: date) -> Both:

@@ -87,11 +87,11 @@ _NEXT: Final[Mapping[Fixer, Both]] = {
     Fixer.USER: NOTHING,
     Fixer.TECHNICIAN: Both(
         "En tekniker får veta det. Du behöver inte felanmäla.",
-        "A technician is told. You need not report it.",
+        "A technician will be told. You do not need to report it.",
     ),
     Fixer.SUPPLIER: Both(
         "Leverantören får veta det. Du behöver inte felanmäla.",
-        "The supplier is told. You need not report it.",
+        "The supplier will be told. You do not need to report it.",
     ),
 }
 BRAKES: Final = frozenset({Component.BRAKE, Component.LEFT_BRAKE, Component.RIGHT_BRAKE})

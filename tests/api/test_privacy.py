@@ -231,7 +231,7 @@ def test_a_prescriber_sees_the_units_loans_and_what_is_late(place):
         conn.execute("UPDATE ticket_clock SET due_at = now() - interval '1 hour',"
                      " notify_at = now() - interval '1 day', notified_at = now()")  # fmt: skip
     page = place.get("/my-loans", frida).text
-    for said in ("4471 0293", "4471 8820", "Nära eller förbi sista tid", "Går inte att använda",
+    for said in ("4471 0293", "4471 8820", "Nära eller efter tidsgränsen", "Går inte att använda",
                  "Meddelande till dig"):  # fmt: skip
         assert said in page, said
     other = place.get("/my-loans", bearer(Role.PRESCRIBER, care_unit=OTHER_UNIT)).text

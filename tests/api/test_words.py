@@ -281,6 +281,8 @@ def test_numbers_are_written_as_each_language_does(value, decimals, swedish, eng
 def test_quantities_have_a_hard_space_before_the_unit():
     assert quantity(24.61, "battery_voltage_v", "sv") == "24,6\N{NO-BREAK SPACE}V"
     assert quantity(3.5, "no_such_metric", "sv") == "3,50"
+    assert quantity(71, "state_of_charge_pct", "sv") == "71\N{NO-BREAK SPACE}%"
+    assert quantity(71, "state_of_charge_pct", "en") == "71%"
 
 
 @pytest.mark.parametrize(

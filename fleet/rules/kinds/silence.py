@@ -190,7 +190,7 @@ def _ruled_out(facts: Facts, contact: Contact, known_at: datetime) -> tuple[Both
     return (
         Both(
             f"Gatewayen {name}: den hördes av senast {at.sv}.",
-            f"The gateway {name}: it was last heard of {at.en}.",
+            f"The gateway {name}: it was last heard from {at.en}.",
         ),
     )
 
@@ -201,7 +201,7 @@ def _said(rule: Rule, facts: Facts, contact: Contact, allowance: Allowance) -> S
     model = duration(allowance.model)
     usual = _usual_said(allowance.usual)
     return Said(
-        title=Both(f"Har inte hörts av sedan {last.sv}", f"Not heard of since {last.en}"),
+        title=Both(f"Har inte hörts av sedan {last.sv}", f"Not heard from since {last.en}"),
         happened=Both(
             f"Ingen kontakt på {silent.sv}. Modellen är normalt tyst i högst {model.sv}. "
             f"{usual.sv}",
@@ -222,7 +222,7 @@ def _usual_said(usual: timedelta | None) -> Both:
     span = duration(usual)
     return Both(
         f"Just det här hjälpmedlet brukar som längst vara tyst i {span.sv}.",
-        f"This very device is usually silent for {span.en} at the longest.",
+        f"This device itself is usually silent for {span.en} at the longest.",
     )
 
 
@@ -453,8 +453,8 @@ def outage_finding(rule: Rule, outage: Outage, known_at: datetime) -> Finding:
     happened = Both(
         f"{n.sv} av {of_n.sv} hjälpmedel har inte hörts av sedan omkring {since.sv}. "
         "Så många på en gång är inte en slump; felet sitter troligen i det de har gemensamt.",
-        f"{n.en} of {of_n.en} devices have not been heard of since about {since.en}. "
-        "So many at once is no chance; the fault is probably in what they have in common.",
+        f"{n.en} of {of_n.en} devices have not been heard from since about {since.en}. "
+        "So many at once is no coincidence; the fault is probably in what they have in common.",
     )
     return Finding(
         rule_id=rule.id,
