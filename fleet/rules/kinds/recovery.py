@@ -286,7 +286,7 @@ _USER: Final = Both(
     "Felet som nyss åtgärdades har kommit tillbaka. Ärendet är öppnat igen, och en tekniker hör "
     "av sig. Du behöver inte felanmäla.",
     "The fault that was just repaired has come back. The ticket is open again, and a technician "
-    "will contact you. You need not report it.",
+    "will contact you. You do not need to report it.",
 )
 
 
