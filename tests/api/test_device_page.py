@@ -118,7 +118,7 @@ def test_the_settings_of_a_chair_are_told_with_since_when_and_what_was_before(cl
     assert "<script>" not in told
     assert "Behandlingsinställningar" not in told
     english = settings_on(client, CHAIR, "en")
-    assert "Top speed forward: 70 % → 80 %" in english
+    assert "Top speed forward: 70% → 80%" in english
 
 
 def test_settings_of_the_treatment_are_the_prescribers_to_see(client):
@@ -182,7 +182,7 @@ def test_what_is_printed_on_a_device_leads_straight_to_it(client, typed):
         ("", "Skriv det som står på hjälpmedlet"),
         ("(01)07312345678909", "vilken produkt det är"),
         ("07312345678909", "vilken produkt det är"),
-        ("(01)07312345678901(21)A", "blev inte rätt läst"),
+        ("(01)07312345678901(21)A", "Koden lästes fel"),
         ("<i>x</i>", "Inget hjälpmedel med märkningen &lt;i&gt;x&lt;/i&gt;"),
         ("100%", "Inget hjälpmedel med märkningen"),
         ("fk_", "Inget hjälpmedel med märkningen"),
