@@ -246,7 +246,7 @@ def test_a_ticket_says_why_it_exists_and_shows_the_evidence(client):
         "Händelser",
     ):
         assert f"<h2>{heading}</h2>" in text
-    assert "Ström drivmotor vänster" in text
+    assert "Ström i vänster drivmotor" in text
     assert text.count('class="mark critical"') >= 2
     assert "Ärendet skapades" in text
     english = get(client, "/tickets/1", "en")
