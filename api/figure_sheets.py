@@ -17,10 +17,10 @@ from fleet.words import COMPONENT_LABELS, Lang
 
 _HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
     "sv": (
-        "Hjälpmedel med ärenden", "Nya ärenden", "Lösta ärenden", "Avtalad tid: hållna",
+        "Hjälpmedel med ärenden", "Nya ärenden", "Åtgärdade ärenden", "Avtalad tid: hållna",
         "Avtalad tid: avgjorda", "Reparationer inom 5 arbetsdagar", "Reparationer",
         "Inom 5 arbetsdagar, %", "Inom 5 arbetsdagar, % från", "Inom 5 arbetsdagar, % till",
-        "Lösta på distans", "Lagade första gången", "Reparationer att bedöma",
+        "Åtgärdade på distans", "Lagade första gången", "Reparationer att bedöma",
         "Lagade första gången, %", "Lagade första gången, % från", "Lagade första gången, % till",
         "Ärenden med minuter", "Minuter, felsökning och åtgärd", "Minuter per ärende",
         "Jämförelsevärde, minuter per ärende", "Tecken på onormalt slitage, hjälpmedel nu",
@@ -41,7 +41,7 @@ _PLACE: Final[dict[str, dict[Lang, str]]] = {
     "centre": {"sv": "Hjälpmedelscentral", "en": "Centre"},
 }
 _NOWHERE: Final[dict[str, dict[Lang, str]]] = {
-    "municipality": {"sv": "utan kommun", "en": "no municipality"},
+    "municipality": {"sv": "Uppgift saknas", "en": "Not known"},
     "centre": {"sv": "utan hjälpmedelscentral", "en": "no centre"},
 }
 _HIDDEN: Final[dict[Lang, str]] = {"sv": "visas inte", "en": "not shown"}

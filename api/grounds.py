@@ -13,7 +13,7 @@ from api.schemas import BothOut, FindingOut, FindingPointOut, SaidOut, WholeFind
 from api.telling import Say
 from api.texts import TEXTS
 from fleet.faults import load_catalogue
-from fleet.metrics import load_metrics
+from fleet.metrics import gap_before, load_metrics
 from fleet.rules.reader import RuleFileError, parse_rule
 from fleet.rules.rule import Rule
 from storage import reading
@@ -211,7 +211,7 @@ def _small_share(value: float, say: Say) -> str:
     """A share that may be very small: what rounds to nothing is said to be below something."""
     percent = max(100 * value, _SMALLEST_PCT)
     decimals = 0 if percent >= 10 else 1 if percent >= 1 else 2
-    shown = f"{typography.number(percent, say.lang, decimals)}{typography.HARD_SPACE}%"
+    shown = f"{typography.number(percent, say.lang, decimals)}{gap_before('%', say.lang)}%"
     return say.t("measure.under", share=shown) if 100 * value < _SMALLEST_PCT else shown
 
 
@@ -220,7 +220,7 @@ def _weekly(value: float, metric: str, say: Say) -> str:
     known = load_metrics().get(metric)
     assert known is not None
     shown = typography.number(value * known.display_factor * 7, say.lang, known.decimals + 1)
-    return f"{shown}{typography.HARD_SPACE}{known.display_unit}"
+    return f"{shown}{gap_before(known.display_unit, say.lang)}{known.display_unit}"
 
 
 _UNIT_METRICS: Final = {"m": "odometer_m", "v": "battery_voltage_v"}

@@ -16,7 +16,7 @@ from fleet.rules.findings import Both
 from fleet.selfhelp import Step, steps_for
 from fleet.standing import Standing, Trouble, standing
 from fleet.ticket_states import State
-from fleet.words import DeviceClass, Fixer, Severity, Usability
+from fleet.words import DeviceClass, Fixer, Lang, Severity, Usability
 from storage import centres, privacy, reading, tickets
 from storage.centres import Contact
 from storage.connection import Connection
@@ -121,12 +121,13 @@ def _badness(fault: FaultCode) -> int:
 
 
 def sent_labels(device_class: str, lang: str) -> dict[str, list[str]]:
-    """What a device of a class may send, in words, by why it does; safety, service, care."""
+    """What a device of a class may send, each word once, by why; safety, service, care."""
     known = _CLASSES.get(device_class)
     if known is None:
         return {}
+    spoken: Lang = "sv" if lang == "sv" else "en"
     return {
-        str(purpose): [_plain(metric.label("sv" if lang == "sv" else "en")) for metric in metrics]
+        str(purpose): list(dict.fromkeys(_plain(metric.label(spoken)) for metric in metrics))
         for purpose, metrics in sent(known).items()
     }
 

@@ -71,7 +71,7 @@ def _ticket(known: Known, say: Say) -> Standing | None:
         return None
     worst = max(known.tickets, key=lambda ticket: _RANKS.index(ticket.severity))
     title = worst.title_sv if say.lang == "sv" else worst.title_en
-    effect = say.cap(say.word("usability", worst.usability))
+    effect = say.word("usability", worst.usability)
     sentence = say.t("standing.ticket", title=title, usability=effect)
     if len(known.tickets) > 1:
         sentence += " " + say.t("standing.tickets", n=say.n(len(known.tickets)))

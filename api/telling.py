@@ -16,6 +16,7 @@ from api import statics, typography
 from api.navigation import Place, home, places
 from api.texts import text, text_or_raw
 from fleet.access.callers import Caller
+from fleet.metrics import gap_before
 from fleet.ticket_actions import ACTION_LABELS, OUTCOME_LABELS, VOID_REASON_LABELS
 from fleet.words import (
     COMPONENT_LABELS,
@@ -23,7 +24,9 @@ from fleet.words import (
     FIXER_LABELS,
     SEVERITY_LABELS,
     USABILITY_LABELS,
+    Component,
     Lang,
+    part_label,
 )
 from storage.lending import BASIC_NEED_LABELS, PLACE_LABELS
 
@@ -87,6 +90,10 @@ class Say:
             return _WORDS[kind][self.lang][value]
         return text_or_raw(kind, value, self.lang)
 
+    def part(self, component: str) -> str:
+        """`batteriet`, for whoever uses the device; empty where no part of it is meant."""
+        return part_label(Component(component), self.lang) or ""
+
     def both(self, texts: Both) -> str:
         return texts.sv if self.lang == "sv" else texts.en
 
@@ -110,7 +117,7 @@ class Say:
         return self.t(f"confidence.{level}", share=self.share(share))
 
     def share(self, share: float) -> str:
-        return f"{self.n(round(share * 100))}{typography.HARD_SPACE}%"
+        return f"{self.n(round(share * 100))}{gap_before('%', self.lang)}%"
 
     def amount(self, value: float) -> str:
         """A whole number as it is, another with two decimals."""

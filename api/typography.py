@@ -8,7 +8,7 @@ from typing import Final
 from babel.dates import format_date
 
 from fleet.device_settings import load_device_settings
-from fleet.metrics import load_metrics
+from fleet.metrics import gap_before, load_metrics
 from fleet.ticket_text import local, spoken_time
 from fleet.words import Lang
 
@@ -41,7 +41,11 @@ def with_unit(shown: float, metric: str, lang: Lang) -> str:
     if known is None:
         return number(shown, lang, 0 if float(shown).is_integer() else 2)
     text = number(shown, lang, known.decimals)
-    return f"{text}{HARD_SPACE}{known.display_unit}" if known.display_unit else text
+    return _with_its_unit(text, known.display_unit, lang)
+
+
+def _with_its_unit(text: str, unit: str | None, lang: Lang) -> str:
+    return f"{text}{gap_before(unit, lang)}{unit}" if unit else text
 
 
 def metric_label(metric: str, lang: Lang) -> str:
@@ -71,7 +75,7 @@ def setting_value(value: float | str, name: str, lang: Lang) -> str:
         return value if known is None else known.word(value, lang)
     decimals = _decimals(value) if known is None else max(known.decimals, _decimals(value))
     text = number(value, lang, decimals)
-    return f"{text}{HARD_SPACE}{known.unit}" if known is not None and known.unit else text
+    return text if known is None else _with_its_unit(text, known.unit, lang)
 
 
 def _decimals(value: float) -> int:

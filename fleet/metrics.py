@@ -28,6 +28,11 @@ class Purpose(StrEnum):
     CARE = "care"
 
 
+def gap_before(unit: str, lang: Lang) -> str:
+    """What stands between a number and its unit: a hard space, but nothing before % in English."""
+    return "" if unit == "%" and lang == "en" else _HARD_SPACE
+
+
 @dataclass(frozen=True, slots=True)
 class Metric:
     """One quantity. `patient` values stay with care: they never drive a repair ticket.
@@ -152,6 +157,7 @@ ENDINGS = {
     "{steps}": "count",
 }
 
+_HARD_SPACE = "\N{NO-BREAK SPACE}"
 _LOINC = re.compile(r"[0-9]{1,7}-[0-9]")
 
 

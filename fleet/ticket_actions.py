@@ -409,7 +409,7 @@ ACTION_LABELS: Final[Labels[Action]] = {
         Action.TRIAGE: "bedöm",
         Action.TAKE: "ta ärendet",
         Action.ASSIGN: "tilldela",
-        Action.WAIT: "ställ i vänta",
+        Action.WAIT: "låt vänta",
         Action.RESUME: "återuppta",
         Action.SOLVE: "markera som åtgärdat",
         Action.CLOSE: "avsluta",
@@ -455,12 +455,12 @@ OUTCOME_LABELS: Final[Labels[Outcome]] = {
         Outcome.NO_FAULT_FOUND: "inget fel hittat",
         Outcome.USER_ERROR: "handhavande",
         Outcome.PART_REPLACED: "del utbytt",
-        Outcome.SOLVED_REMOTELY: "löst på distans",
+        Outcome.SOLVED_REMOTELY: "åtgärdat på distans",
     },
     "en": {
         Outcome.REAL_FAULT: "real fault",
         Outcome.NO_FAULT_FOUND: "no fault found",
-        Outcome.USER_ERROR: "user error",
+        Outcome.USER_ERROR: "handling",
         Outcome.PART_REPLACED: "part replaced",
         Outcome.SOLVED_REMOTELY: "solved remotely",
     },
@@ -478,7 +478,7 @@ VOID_REASON_LABELS: Final[Labels[VoidReason]] = {
         VoidReason.NOT_IN_USE: "hjälpmedlet var inte hos användaren",
         VoidReason.EXPLAINED_BY_ANOTHER_FAULT: "följd av ett annat fel",
         VoidReason.TAKEN_BACK: "underlaget visade sig inte stämma",
-        VoidReason.PART_OF_INCIDENT: "ingår i ett gemensamt ärende för flera hjälpmedel",
+        VoidReason.PART_OF_INCIDENT: "ingår i ett samlat ärende för flera hjälpmedel",
     },
     "en": {
         VoidReason.DUPLICATE: "there is another ticket for it",
@@ -491,7 +491,7 @@ VOID_REASON_LABELS: Final[Labels[VoidReason]] = {
         VoidReason.NOT_IN_USE: "the device was not with its user",
         VoidReason.EXPLAINED_BY_ANOTHER_FAULT: "a consequence of another fault",
         VoidReason.TAKEN_BACK: "the evidence did not hold",
-        VoidReason.PART_OF_INCIDENT: "part of one ticket for several devices",
+        VoidReason.PART_OF_INCIDENT: "part of a group ticket for several devices",
     },
 }
 

@@ -13,6 +13,7 @@ from typing import Final
 
 from fleet.episodes import Episode
 from fleet.faults import FaultCode
+from fleet.metrics import gap_before
 from fleet.rules.facts import SWEDEN, CodedEpisode
 from fleet.rules.findings import NOTHING, Both, Finding
 from fleet.rules.storms import Member, most_common, span_of
@@ -39,8 +40,8 @@ MAX_LISTED: Final = 10
 """Episodes listed in a ticket's text; the page shows the rest."""
 
 _HEADINGS: Final[Mapping[Lang, tuple[str, str, str, str]]] = {
-    "sv": ("Vad som har hänt", "Trolig felkälla", "Att göra", "Varför det här ärendet finns"),
-    "en": ("What happened", "Probably broken", "What to do", "Why this ticket exists"),
+    "sv": ("Vad som har hänt", "Det här gäller", "Att göra", "Varför det här ärendet finns"),
+    "en": ("What happened", "What it concerns", "What to do", "Why this ticket exists"),
 }
 _EFFECT: Final[Mapping[Lang, Mapping[Usability, str]]] = {
     "sv": {
@@ -57,13 +58,13 @@ _EFFECT: Final[Mapping[Lang, Mapping[Usability, str]]] = {
 _NEEDS: Final[Mapping[Lang, Mapping[Fixer, str]]] = {
     "sv": {
         Fixer.USER: "kan åtgärdas av användaren",
-        Fixer.TECHNICIAN: "behöver en tekniker",
-        Fixer.SUPPLIER: "behöver leverantören",
+        Fixer.TECHNICIAN: "behöver åtgärdas av en tekniker",
+        Fixer.SUPPLIER: "behöver åtgärdas av leverantören",
     },
     "en": {
-        Fixer.USER: "can be put right by the user",
-        Fixer.TECHNICIAN: "needs a technician",
-        Fixer.SUPPLIER: "needs the supplier",
+        Fixer.USER: "can be fixed by the user",
+        Fixer.TECHNICIAN: "has to be fixed by a technician",
+        Fixer.SUPPLIER: "has to be fixed by the supplier",
     },
 }
 
@@ -188,7 +189,7 @@ def _counted_by_device(logged_n: int, lang: Lang) -> str:
         return ""
     count = times(logged_n, lang)
     if lang == "sv":
-        return f"Av dem {count} enligt hjälpmedlets egen logg."
+        return f"Varav {count} enligt hjälpmedlets egen logg."
     return f"Of these {count} in the device's own log."
 
 
@@ -269,10 +270,10 @@ def _grounds(lead: FaultCode, lang: Lang) -> str:
     if lang == "sv":
         if not lead.known:
             return f"Koden är okänd. Tills någon har tittat räknas felet som {severity}."
-        return f"Felet är {severity} och {_NEEDS[lang][lead.fixer]}."
+        return f"Allvarlighetsgrad: {severity}. Felet {_NEEDS[lang][lead.fixer]}."
     if not lead.known:
         return f"The code is unknown. It counts as {severity} until someone has looked."
-    return f"The fault is {severity} and {_NEEDS[lang][lead.fixer]}."
+    return f"Severity: {severity}. The fault {_NEEDS[lang][lead.fixer]}."
 
 
 def _listed(item: CodedEpisode, lang: Lang, year: int) -> str:
@@ -370,16 +371,16 @@ def _incident_title(lead: Finding, members: Sequence[Member], lang: Lang) -> str
 def _incident_body(lead: Finding, members: Sequence[Member], lang: Lang) -> str:
     first, last = span_of(members)
     year = local(last).year
-    between = f"{spoken_time(first, lang, year)} – {spoken_time(last, lang, year)}"
+    begin, end = spoken_time(first, lang, year), spoken_time(last, lang, year)
     if lang == "sv":
         opening = (
-            f"Felet började på {_number(len(members), lang)} hjälpmedel {between}."
+            f"Felet började på {_number(len(members), lang)} hjälpmedel mellan {begin} och {end}."
             " Enskilda ärenden hålls tillbaka tills det här ärendet är avslutat."
         )
         headings = ("Vad som har hänt", "Gemensamt", "Kontakta först", "Att göra")
     else:
         opening = (
-            f"The fault began on {_number(len(members), lang)} devices {between}."
+            f"The fault began on {_number(len(members), lang)} devices between {begin} and {end}."
             " Single tickets are held until this one has ended."
         )
         headings = ("What happened", "In common", "Contact first", "What to do")
@@ -409,7 +410,7 @@ def _in_common(members: Sequence[Member], lang: Lang) -> str:
     for name, sv, en in _SHARED:
         common = most_common([getattr(member.device, name) for member in members])
         if common is not None and common[1] >= 0.5:
-            share = f"{common[1] * 100:.0f}{_HARD_SPACE}%"
+            share = f"{common[1] * 100:.0f}{gap_before('%', lang)}%"
             lines.append(f"{_capitalised(sv if lang == 'sv' else en)} {common[0]}: {share}")
     return "\n".join(lines)
 

@@ -52,25 +52,25 @@ PLACE_LABELS: Final[Labels[Place]] = {
     "en": {
         Place.IN_USE: "with the user",
         Place.WORKSHOP: "in the workshop",
-        Place.TRANSPORT: "in transport",
+        Place.TRANSPORT: "in transit",
         Place.STORAGE: "in storage",
     },
 }
 
 BASIC_NEED_LABELS: Final[Labels[BasicNeed]] = {
     "sv": {
-        BasicNeed.SOLE_MOBILITY: "enda sättet att förflytta sig",
-        BasicNeed.BREATHING_SUPPORT: "andningsstöd",
-        BasicNeed.COMMUNICATION: "kommunikation",
-        BasicNeed.EATING: "äta",
-        BasicNeed.TOILET: "toalettbesök",
-        BasicNeed.TRANSFER: "komma i och ur säng",
-        BasicNeed.POSITION_CHANGE: "ändra ställning",
+        BasicNeed.SOLE_MOBILITY: "att förflytta sig (det enda sättet)",
+        BasicNeed.BREATHING_SUPPORT: "att andas",
+        BasicNeed.COMMUNICATION: "att kommunicera",
+        BasicNeed.EATING: "att äta",
+        BasicNeed.TOILET: "att gå på toaletten",
+        BasicNeed.TRANSFER: "att komma i och ur sängen",
+        BasicNeed.POSITION_CHANGE: "att ändra ställning",
     },
     "en": {
-        BasicNeed.SOLE_MOBILITY: "the only way to get about",
-        BasicNeed.BREATHING_SUPPORT: "breathing support",
-        BasicNeed.COMMUNICATION: "communication",
+        BasicNeed.SOLE_MOBILITY: "getting about (the only way)",
+        BasicNeed.BREATHING_SUPPORT: "breathing",
+        BasicNeed.COMMUNICATION: "communicating",
         BasicNeed.EATING: "eating",
         BasicNeed.TOILET: "using the toilet",
         BasicNeed.TRANSFER: "getting in and out of bed",

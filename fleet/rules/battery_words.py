@@ -63,8 +63,8 @@ def _title(measures: Mapping[str, float], day: int, way: str) -> Both:
     if range_m < measures.get("usual_needed_m", 0.0):
         km = quantity(way, measures["usual_daily_m"])
         return Both(
-            f"Batteriet klarar inte den vanliga dagssträckan, {km.sv}, med marginal",
-            f"The battery cannot manage the usual daily distance, {km.en}, with a margin",
+            f"Batteriet har för liten marginal för den vanliga dagssträckan, {km.sv}",
+            f"The battery has too little margin for the usual daily distance, {km.en}",
         )
     if range_m < measures.get("needed_range_m", 0.0):
         share = number(100 * range_m / measures["best_range_m"])
@@ -92,7 +92,8 @@ def _happened(measures: Mapping[str, float], way: str, *, is_chilled: bool) -> B
     if is_chilled:
         parts.append(
             Both(
-                "Det har blivit mycket kallare omkring hjälpmedlet; det kan vara en del av skälet.",
+                "Det har blivit mycket kallare omkring hjälpmedlet; det kan vara en del av "
+                "förklaringen.",
                 "It has become much colder around the device, which may be part of the reason.",
             )
         )
@@ -117,9 +118,9 @@ def _on_range(measures: Mapping[str, float], way: str) -> Both | None:
     now, best, usual, needed = (quantity(way, measures[name]) for name in names)
     return Both(
         f"En full laddning räcker nu till {now.sv} körning, mot {best.sv} som bäst. "
-        f"En vanlig dag är det {usual.sv}; gränsen är {needed.sv}.",
+        f"En vanlig dag körs {usual.sv}; gränsen är {needed.sv}.",
         f"A full charge now lasts for {now.en} of driving, against {best.en} at its best. "
-        f"On a usual day it is {usual.en}; the limit is {needed.en}.",
+        f"A usual day takes {usual.en}; the limit is {needed.en}.",
     )
 
 
@@ -129,7 +130,7 @@ def _on_load(measures: Mapping[str, float]) -> Both | None:
     low = quantity(VOLTAGE, measures["load_v"])
     sag = quantity(VOLTAGE, measures.get("sag_v", 0.0))
     return Both(
-        f"Spänningen går ner till {low.sv} under körning, {sag.sv} under dygnets högsta.",
+        f"Spänningen går ner till {low.sv} under körning, {sag.sv} lägre än dygnets högsta.",
         f"The voltage falls to {low.en} while driving, {sag.en} below the day's highest.",
     )
 
@@ -159,7 +160,7 @@ def _user(measures: Mapping[str, float], day: int) -> Both:
     until = _until(measures, day)
     return Both(
         f"Batteriet börjar bli slitet. Det räcker troligen {until.sv}. Du kan använda hjälpmedlet "
-        "som vanligt. En tekniker hör av sig om ett byte i god tid.",
+        "som vanligt. En tekniker hör av sig i god tid om ett byte.",
         f"The battery is wearing out. It will probably last {until.en}. You can use the device "
         "as usual. A technician will contact you about a replacement in good time.",
     )

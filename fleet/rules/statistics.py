@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from datetime import date, datetime, timedelta
+from datetime import date, timedelta
 from functools import lru_cache
 from statistics import NormalDist
 from typing import Final, NamedTuple
@@ -16,8 +16,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from fleet.metrics import load_metrics
-from fleet.rules.facts import SWEDEN
+from fleet.metrics import gap_before, load_metrics
 from fleet.rules.findings import Both
 
 Floats = NDArray[np.float64]
@@ -318,8 +317,6 @@ _MONTHS_EN: Final = (
     *("January", "February", "March", "April", "May", "June"),
     *("July", "August", "September", "October", "November", "December"),
 )
-_WEEKDAYS_SV: Final = ("mån", "tis", "ons", "tor", "fre", "lör", "sön")
-_WEEKDAYS_EN: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 HARD_SPACE: Final = "\u00a0"
 
 
@@ -335,8 +332,9 @@ def quantity(metric_name: str, value: float, per_sv: str = "", per_en: str = "")
     metric = load_metrics().get(metric_name)
     assert metric is not None
     shown = number(value * metric.display_factor, metric.decimals + bool(per_sv))
-    unit = HARD_SPACE + metric.display_unit if metric.display_unit else ""
-    return Both(f"{shown.sv}{unit}{per_sv}", f"{shown.en}{unit}{per_en}")
+    unit = metric.display_unit
+    sv, en = (gap_before(unit, lang) + unit if unit else "" for lang in ("sv", "en"))
+    return Both(f"{shown.sv}{sv}{per_sv}", f"{shown.en}{en}{per_en}")
 
 
 def months(first: date, last: date, today: date) -> Both:
@@ -358,18 +356,6 @@ def months(first: date, last: date, today: date) -> Both:
 def _month(day: date, today: date, names: Sequence[str]) -> str:
     year = f" {day.year}" if day.year != today.year else ""
     return names[day.month - 1] + year
-
-
-def moment(at: datetime) -> Both:
-    """`fre 21 nov 14.05`, local time."""
-    local = at.astimezone(SWEDEN)
-    sv = f"{_WEEKDAYS_SV[local.weekday()]} {local.day} {_short(_MONTHS_SV[local.month - 1])}"
-    en = f"{_WEEKDAYS_EN[local.weekday()]} {local.day} {_MONTHS_EN[local.month - 1][:3]}"
-    return Both(f"{sv} {local:%H.%M}", f"{en} {local:%H:%M}")
-
-
-def _short(month_sv: str) -> str:
-    return month_sv if len(month_sv) <= 4 else month_sv[:3]
 
 
 def duration(span: timedelta) -> Both:

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import date
+from datetime import date, datetime
 from typing import Final
 
 from fleet.faults import FaultCode
 from fleet.metrics import Metric, load_metrics
 from fleet.rules.findings import NOTHING, Both
 from fleet.rules.statistics import HARD_SPACE
-from fleet.ticket_text import times
-from fleet.words import Component, Fixer, Lang, Usability, label
+from fleet.ticket_text import local, spoken_time, times
+from fleet.words import Component, Fixer, Lang, Usability, part_label
 
 _MONTHS: Final[Mapping[Lang, str]] = {
     "sv": "jan feb mars apr maj juni juli aug sep okt nov dec",
@@ -53,6 +53,12 @@ def spoken_interval(first: date, last: date, lang: Lang, year: int) -> str:
     return f"{spoken_date(first, lang, year)} – {spoken_date(last, lang, year)}"
 
 
+def moment(at: datetime, known_at: datetime) -> Both:
+    """`fre 21 nov 14.05`, local time, with the year where it is not that of `known_at`."""
+    year = local(known_at).year
+    return Both(spoken_time(at, "sv", year), spoken_time(at, "en", year))
+
+
 def meaning_of(fault: FaultCode, lang: Lang) -> str:
     """The catalogue's words, or that there are none."""
     if fault.known:
@@ -66,11 +72,13 @@ def times_of(number_of: int, lang: Lang) -> str:
 
 
 _STATE: Final[Mapping[Usability, Both]] = {
-    Usability.USABLE: Both("Det går att använda.", "It can be used."),
+    Usability.USABLE: Both("Hjälpmedlet går att använda.", "The device can be used."),
     Usability.DEGRADED: Both(
-        "Det kan fungera sämre än vanligt.", "It may work less well than usual."
+        "Hjälpmedlet kan fungera sämre än vanligt.", "The device may work less well than usual."
     ),
-    Usability.UNUSABLE: Both("Det går inte att använda just nu.", "It cannot be used just now."),
+    Usability.UNUSABLE: Both(
+        "Hjälpmedlet går inte att använda just nu.", "The device cannot be used just now."
+    ),
 }
 _PASSED: Final = Both(
     "Felet har gått över men kan komma tillbaka.", "The fault has passed but may come back."
@@ -79,16 +87,13 @@ _NEXT: Final[Mapping[Fixer, Both]] = {
     Fixer.USER: NOTHING,
     Fixer.TECHNICIAN: Both(
         "En tekniker får veta det. Du behöver inte felanmäla.",
-        "A technician is told. You need not report it.",
+        "A technician will be told. You do not need to report it.",
     ),
     Fixer.SUPPLIER: Both(
         "Leverantören får veta det. Du behöver inte felanmäla.",
-        "The supplier is told. You need not report it.",
+        "The supplier will be told. You do not need to report it.",
     ),
 }
-_NAMELESS: Final = frozenset(
-    {Component.UNKNOWN, Component.DEVICE, Component.USER_ACTION, Component.SERVICE}
-)
 BRAKES: Final = frozenset({Component.BRAKE, Component.LEFT_BRAKE, Component.RIGHT_BRAKE})
 _DO_NOT_DRIVE: Final = Both(
     "Kör inte förrän bromsen är kontrollerad.", "Do not drive until the brake has been checked."
@@ -107,15 +112,18 @@ def told_to_user(
 
 
 def _seen(component: Component) -> Both:
-    if component in _NAMELESS:
+    sv, en = part_label(component, "sv"), part_label(component, "en")
+    if sv is None or en is None:
         return Both("Hjälpmedlet har visat ett fel.", "The device has shown a fault.")
     return Both(
-        f"Hjälpmedlet har visat ett fel som gäller {label(component, 'sv')}.",
-        f"The device has shown a fault that concerns: {label(component, 'en')}.",
+        f"Hjälpmedlet har visat ett fel som gäller {sv}.",
+        f"The device has shown a fault that concerns {en}.",
     )
 
 
 def _own_step(action: Both) -> Both:
+    """What stands after a semicolon is for a technician, if that did not help."""
     if action == NOTHING:
         return NOTHING
-    return Both(f"Gör så här: {sentence(action.sv)}", f"Do this: {sentence(action.en)}")
+    sv, en = (sentence(text.partition(";")[0].strip()) for text in (action.sv, action.en))
+    return Both(f"Gör så här: {sv}", f"Do this: {en}")

@@ -102,5 +102,5 @@ def _should(promised: Promised, lang: Lang, now: datetime) -> str:
 
 def _grounds(promised: Promised, lang: Lang) -> str:
     """The clause stays in the language of the agreement."""
-    word = "Enligt" if lang == "sv" else "By"
+    word = "Enligt" if lang == "sv" else "Under"
     return f"{word} {promised.agreement}: {promised.clause}."

@@ -203,7 +203,7 @@ def test_a_ticket_prints(opened):
     page.goto("/tickets/1?lang=sv")
     page.emulate_media(media="print")
     assert page.locator("nav").first.is_hidden()
-    for kept in ("Att göra", "Varför det här ärendet finns", "Underlag", "Deadlines"):
+    for kept in ("Att göra", "Varför det här ärendet finns", "Underlag", "Tidsgränser"):
         assert page.get_by_role("heading", name=kept, exact=True).is_visible()
     for left_out in ("Till användaren", "Liknande fall tidigare", "Händelser", "Felrapporter"):
         assert page.get_by_text(left_out, exact=True).is_hidden()

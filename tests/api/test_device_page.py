@@ -25,7 +25,7 @@ def test_the_page_says_in_one_sentence_how_the_device_is(client):
     sentence = re.search(r'class="standing (\w+)" id="standing"><strong>(.*?)</strong>', page)
     assert sentence[1] == "bad"
     assert sentence[2].startswith("3B00 · Vänster drivmotor är inte ansluten")
-    assert "Går inte att använda" in sentence[2]
+    assert "Användbarhet: går inte att använda." in sentence[2]
     assert "har aldrig hörts av" in get(client, f"/devices/{NEVER}")
 
 
@@ -36,7 +36,7 @@ def test_faults_are_told_in_words_the_code_first(client):
     assert re.search(r"3 gånger sedan .* · sammanlagt \d tim · pågår", first)
     assert "Kontrollera vänster drivmotors kontakt" in first
     english = get(client, f"/devices/{CHAIR}", "en")
-    assert re.search(r"3 times since .* · \d h in all · lasts", english)
+    assert re.search(r"3 times since .* · \d h in all · ongoing", english)
 
 
 def test_the_timeline_is_drawn_on_the_axis_of_the_charts(client):
@@ -118,7 +118,7 @@ def test_the_settings_of_a_chair_are_told_with_since_when_and_what_was_before(cl
     assert "<script>" not in told
     assert "Behandlingsinställningar" not in told
     english = settings_on(client, CHAIR, "en")
-    assert "Top speed forward: 70 % → 80 %" in english
+    assert "Top speed forward: 70% → 80%" in english
 
 
 def test_settings_of_the_treatment_are_the_prescribers_to_see(client):
@@ -182,7 +182,7 @@ def test_what_is_printed_on_a_device_leads_straight_to_it(client, typed):
         ("", "Skriv det som står på hjälpmedlet"),
         ("(01)07312345678909", "vilken produkt det är"),
         ("07312345678909", "vilken produkt det är"),
-        ("(01)07312345678901(21)A", "blev inte rätt läst"),
+        ("(01)07312345678901(21)A", "Koden lästes fel"),
         ("<i>x</i>", "Inget hjälpmedel med märkningen &lt;i&gt;x&lt;/i&gt;"),
         ("100%", "Inget hjälpmedel med märkningen"),
         ("fk_", "Inget hjälpmedel med märkningen"),

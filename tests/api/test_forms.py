@@ -86,10 +86,13 @@ def test_an_outcome_is_one_click(client, by_hand):
         ),
         ({"action": "void", "reason": "hittat på"}, "Välj ett skäl i listan."),
         ({"action": "reorder", "why": "x"}, "Välj en ny ordertyp."),
-        ({"action": "reorder", "why": "x", "new_kind": "AU"}, "redan avhjälpande underhåll"),
-        ({"action": "resume"}, "Det går inte att välja ”återuppta” för ett ärende som är nytt."),
-        ({"action": "assign", "assignee": "diagnostics"}, "är en persons namn"),
-        ({"action": "assign", "assignee": "x" * 81}, "Ett namn har högst 80 synliga tecken"),
+        (
+            {"action": "reorder", "why": "x", "new_kind": "AU"},
+            "redan ordertypen avhjälpande underhåll",
+        ),
+        ({"action": "resume"}, "Det går inte att välja ”återuppta” när ärendets status är ”nytt”."),
+        ({"action": "assign", "assignee": "diagnostics"}, "Skriv en persons namn"),
+        ({"action": "assign", "assignee": "x" * 81}, "med högst 80 tecken"),
     ],
 )
 def test_a_refusal_says_in_plain_words_what_to_do(client, by_hand, fields, said):
@@ -120,11 +123,12 @@ def test_whoever_comes_second_is_told_who_was_first(client, by_hand):
     assert post(client, number, TECH, action="take").status_code == 303
     late = post(client, number, action="assign", assignee="Bo Lind", why="min")
     assert late.status_code == 409
-    assert "Tova Tekniker hann före: tilldelades" in late.text
-    assert "Ärendet är nu tilldelat." in late.text
+    assert "Ärendet ändrades medan du skrev: tilldelades" in late.text
+    assert "(Tova Tekniker). Status är nu ”tilldelat”." in late.text
     assert 'value="Bo Lind"' in late.text
     english = post(client, number, lang="en", action="assign", assignee="Bo Lind", why="mine")
-    assert "Tova Tekniker was first: assigned" in english.text
+    assert "The ticket changed while you were writing: assigned" in english.text
+    assert "(Tova Tekniker). It is now assigned." in english.text
 
 
 def test_a_reason_to_wait_is_one_of_the_agreements(client, by_hand):
@@ -184,7 +188,7 @@ def test_each_of_several_stands_or_falls_by_itself(client, by_hand):
     assert answer.status_code == 200
     assert "1 ärende är ändrat." in answer.text
     assert "2 ärenden gick inte att ändra:" in answer.text
-    assert "Tova Tekniker hann före" in answer.text
+    assert "Ärendet ändrades medan du skrev: tilldelades" in answer.text
     assert "Ärendet finns inte." in answer.text
     assert state_of(client, mine)[0] == "void"
     assert state_of(client, taken)[0] == "assigned"

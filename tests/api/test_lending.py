@@ -212,7 +212,7 @@ def test_lending_and_taking_back_on_the_page(desk):
     assert lent.headers["location"] == f"/devices/{CHAIR}?lang=sv#lending"
     page = desk.get(PAGE).text
     assert "Utlånat sedan" in page
-    assert "äta, toalettbesök." in page
+    assert "att äta, att gå på toaletten." in page
     assert PERSON not in page
     assert form(desk, "loans/end").status_code == 303
     page = desk.get(PAGE).text

@@ -246,7 +246,7 @@ def test_a_ticket_says_why_it_exists_and_shows_the_evidence(client):
         "Händelser",
     ):
         assert f"<h2>{heading}</h2>" in text
-    assert "Ström drivmotor vänster" in text
+    assert "Ström i vänster drivmotor" in text
     assert text.count('class="mark critical"') >= 2
     assert "Ärendet skapades" in text
     english = get(client, "/tickets/1", "en")
@@ -259,7 +259,7 @@ def test_a_ticket_names_the_rule_and_what_it_saw(client, fleet):
     assert text.count("<h2>Varför det här ärendet finns</h2>") == 1
     assert "Regel: Hjälpmedlet har rapporterat ett fel" in text
     assert '<span class="code">reported-fault</span>, version 1' in text
-    assert "säkerhet: hög (80\N{NO-BREAK SPACE}%)" in text
+    assert "tillförlitlighet: hög (80\N{NO-BREAK SPACE}%)" in text
     forecast = get(client, f"/tickets/{fleet.tickets['forecast']}")
     assert "Räckvidd på en laddning" in forecast
     assert re.search(r"<dd>1\d,\d\N{NO-BREAK SPACE}km</dd>", forecast)
@@ -286,14 +286,14 @@ def test_a_ticket_says_why_its_deadline_is_that_date(client, fleet):
     assert "Avtalet lovar ingen tid" in get(client, f"/tickets/{fleet.tickets['forecast']}")
     missed = get(client, f"/tickets/{fleet.tickets['missed']}")
     assert missed.count('<span class="late">försenat</span>') == 2
-    assert "Deadline missades: påbörjas senast" in missed
+    assert "Tidsgräns missades: påbörjas senast" in missed
     assert "Meddelande till förskrivaren skrevs" in missed
 
 
 def test_an_urgent_proposal_says_why_and_that_a_person_answers(client, fleet):
     text = get(client, "/tickets/1")
     assert "Förslag: akut avhjälpande underhåll" in text
-    assert "<li>enda sättet att förflytta sig</li>" in text
+    assert "<li>att förflytta sig (det enda sättet)</li>" in text
     assert "Kundtjänst bekräftar eller avböjer." in text
     assert "Bekräfta som akut" not in text
     desk = client.get("/tickets/1?lang=sv", headers=bearer(Role.SERVICE_DESK)).text
@@ -358,7 +358,7 @@ def test_a_group_ticket_without_evidence_has_a_page(client, fleet, subject):
 
 def test_a_device_page_shows_state_values_charts_faults_and_ledger(client):
     text = get(client, f"/devices/{CHAIR}")
-    assert "Ansluten" in text
+    assert "Anslutet" in text
     assert re.search(r"\d\d,\d\N{NO-BREAK SPACE}V", text)
     assert text.count('<svg class="chart"') == 4
     assert "3B00 · Vänster drivmotor är inte ansluten · inträffade</title>" in text

@@ -120,8 +120,8 @@ def test_a_patient_sees_their_own_device_and_what_happens_next(place):
     assert ticket["promised_at"] is not None
     assert [step["id"] for step in ticket["steps"]] == ["wc-freewheel"]
     body = place.get("/my-device", astrid).text
-    for said in ("Använd det inte", "Kör inte med stolen", "Vi börjar senast", "Hjälpte det?",
-                 "Behövs för din säkerhet", "112"):  # fmt: skip
+    for said in ("Använd inte hjälpmedlet", "Kör inte med stolen", "Vi börjar senast",
+                 "Hjälpte det?", "Behövs för din säkerhet", "112"):  # fmt: skip
         assert said in body, said
     assert "1505" not in body
 
@@ -192,19 +192,19 @@ def test_stopping_takes_a_confirmation_and_holds_at_once(place):
     assert points(place, frida, "odometer_m") == 0
     assert points(place, astrid, "odometer_m") == 1
     assert points(place, technician, "battery_voltage_v") == 1
-    assert "Du delar bara det som säkerheten behöver" in place.get("/my-device", astrid).text
+    assert "delar du bara det som behövs för din säkerhet" in place.get("/my-device", astrid).text
     told = place.get(f"/api/v1/devices/{CHAIR}", technician).json()["unshared_since"]
     assert told == f"{NOW - 3 * DAY:%Y-%m-%dT%H:%M:%S}.{NOW.microsecond // 1000:03}Z"
-    kept_back = "delar bara det som säkerheten behöver"
+    kept_back = "delar användaren bara det som behövs för säkerheten"
     assert kept_back in place.get(f"/devices/{CHAIR}", technician).text
     shared = place.post(f"/api/v1/me/devices/{CHAIR}/sharing", astrid, json={"share": True})
     assert shared.json()["unshared_since"] is None
     page = place.get(f"/devices/{CHAIR}?range=7d", technician).text
     assert kept_back not in page
-    assert "delade användaren bara det som säkerheten behöver" in page
+    assert "delade användaren bara det som behövdes för säkerheten" in page
     long_ago = f"{NOW - 200 * DAY:%Y-%m-%dT%H:%MZ}"
     earlier = place.get(f"/devices/{CHAIR}?range=7d&at={long_ago}", technician).text
-    assert "säkerheten behöver" not in earlier
+    assert "användaren bara det som behöv" not in earlier
 
 
 # Who looked
@@ -233,7 +233,7 @@ def test_a_prescriber_sees_the_units_loans_and_what_is_late(place):
         conn.execute("UPDATE ticket_clock SET due_at = now() - interval '1 hour',"
                      " notify_at = now() - interval '1 day', notified_at = now()")  # fmt: skip
     page = place.get("/my-loans", frida).text
-    for said in ("4471 0293", "4471 8820", "Nära eller förbi sista tid", "Går inte att använda",
+    for said in ("4471 0293", "4471 8820", "Nära eller efter tidsgränsen", "Går inte att använda",
                  "Meddelande till dig"):  # fmt: skip
         assert said in page, said
     other = place.get("/my-loans", bearer(Role.PRESCRIBER, care_unit=OTHER_UNIT)).text

@@ -55,7 +55,7 @@ def test_a_patient_asks_before_anything_changes_and_may_leave_it(opened):
     page.goto("/")
     page.get_by_role("link", name="Fjärrkoll").first.click()
     assert page.url.endswith("/my-device")
-    page.get_by_role("link", name="Sluta dela det som säkerheten inte behöver").first.click()
+    page.get_by_role("link", name="Sluta dela det som inte behövs för säkerheten").first.click()
     assert page.get_by_role("heading", level=1).inner_text().startswith("Vill du sluta dela")
     page.get_by_role("link", name="Avbryt").click()
     assert page.url.endswith("/my-device")

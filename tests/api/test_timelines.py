@@ -89,7 +89,7 @@ def test_a_change_of_hands_is_a_flag_and_no_fault():
     series = Series([Point(NOW - HOUR * n, 24.0, 24.0, 24.0) for n in (4, 3, 2)], None, 3)
     svg = chart(frame(), series, marks).svg
     assert svg.count('class="mark loan"') == 1
-    assert "Inga fel i perioden" in svg
+    assert "Inga fel under perioden" in svg
     assert 'class="mark loan"' in timeline(frame(), [episode(3)], marks).svg
 
 
@@ -137,8 +137,10 @@ ENDED = troubles([episode(9)], NOW)
         (Known(device(status="revoked"), [ticket()], FAULTS, [AWAY]), "quiet", "spärrat"),
         (Known(device(), [ticket()], FAULTS, [AWAY]), "quiet", "På verkstaden sedan fre 20 nov"),
         (Known(device(), [ticket(), ticket(severity="minor")], [], []), "bad",
-            "2C00 · bromsfel vänster. Går inte att använda. Sammanlagt 2 öppna ärenden."),
-        (Known(device(), [ticket(usability="usable")], [], []), "warn", "Går att använda"),
+            "2C00 · bromsfel vänster. Användbarhet: går inte att använda. "
+            "Sammanlagt 2 öppna ärenden."),
+        (Known(device(), [ticket(usability="usable")], [], []), "warn",
+            "Användbarhet: går att använda."),
         (Known(device(), [], FAULTS, []), "warn", "Pågående fel: 3B00 · Vänster drivmotor"),
         (Known(device(last_contact_at=NOW - 13 * HOUR), [], ENDED, []), "warn", "borde ha hörts"),
         (Known(device(last_contact_at=NOW - 11 * HOUR), [], ENDED, []), "good", "för 11 tim sedan"),

@@ -14,6 +14,7 @@ from api.charts import POINT_BUDGET, Frame, Mark, chart
 from api.dues import binding, dues
 from api.grounds import numbers
 from api.history import happened
+from api.own import sent_labels
 from api.pages.ticket import sections_of
 from api.preview import preview, visible
 from api.scales import time_ticks, value_scale
@@ -25,6 +26,7 @@ from api.typography import length, number, quantity, when_due
 from fleet.ticket_actions import VoidReason
 from fleet.ticket_states import KINDS, OrderKind, State
 from fleet.wire.reasons import Reason
+from fleet.words import DeviceClass
 from storage.lending import BasicNeed
 from storage.reading import HourRow, SampleRow, Span, TicketEventRow, TicketRow
 
@@ -103,6 +105,16 @@ def said(kind, lang="sv", **detail):
     return happened([event], spoken(lang))[0].details
 
 
+@pytest.mark.parametrize("device_class", DeviceClass)
+def test_what_a_device_sends_is_named_once_and_without_small_print(device_class):
+    sent = sent_labels(device_class, "sv")
+    for labels in sent.values():
+        assert len(set(labels)) == len(labels)
+        assert not any("percentil" in label or "(" in label for label in labels)
+    glucose = [purpose for purpose, labels in sent.items() if "glukos" in labels]
+    assert glucose == (["care"] if device_class == "glucose_meter" else [])
+
+
 @pytest.mark.parametrize(
     ("kind", "detail", "swedish"),
     [
@@ -116,7 +128,7 @@ def said(kind, lang="sv", **detail):
         ("voided", {"reason": "duplicate"}, "finns redan som annat ärende"),
         ("voided", {"from": "AU", "to": "supplier", "reason": "other_order_kind"},
             "avhjälpande underhåll → leverantör, ersatt av ett ärende med annan ordertyp"),
-        ("urgent_proposed", {"because": ["eating", "toilet"]}, "äta, toalettbesök"),
+        ("urgent_proposed", {"because": ["eating", "toilet"]}, "att äta, att gå på toaletten"),
         ("solved", {"outcome": "part_replaced", "part": "broms", "minutes": 40},
             "del utbytt, broms, 40 min"),
         ("deadline_breached", {"clock": "finish", "due_at": "2026-11-20T15:00:00+00:00",
@@ -269,6 +281,8 @@ def test_numbers_are_written_as_each_language_does(value, decimals, swedish, eng
 def test_quantities_have_a_hard_space_before_the_unit():
     assert quantity(24.61, "battery_voltage_v", "sv") == "24,6\N{NO-BREAK SPACE}V"
     assert quantity(3.5, "no_such_metric", "sv") == "3,50"
+    assert quantity(71, "state_of_charge_pct", "sv") == "71\N{NO-BREAK SPACE}%"
+    assert quantity(71, "state_of_charge_pct", "en") == "71%"
 
 
 @pytest.mark.parametrize(
@@ -369,7 +383,7 @@ def test_a_chart_without_values_says_so():
     span = Span(START, START + timedelta(hours=24))
     drawn = chart(Frame(0, "battery_voltage_v", "sv", span.high, span), thinned([], span, 9), [])
     assert drawn.svg is None
-    assert drawn.summary == "Inga värden av batterispänning i perioden."
+    assert drawn.summary == "Inga värden för batterispänning under perioden."
 
 
 def test_a_label_becomes_text_in_the_drawing():

@@ -107,7 +107,7 @@ def test_many_of_one_area_are_one_incident(area):
     )
     assert [row[0] for row in linked] == mora[:6]
     title = world.value("SELECT title_sv FROM ticket")
-    assert title == "Området Mora: 6 hjälpmedel har tystnat samtidigt"
+    assert title == "Området Mora: tappad kontakt med 6 hjälpmedel samtidigt"
     world.look(now + 7 * HOUR)
     assert world.value("SELECT count(*) FROM ticket") == 1, "a further look opens nothing"
 

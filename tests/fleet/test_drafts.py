@@ -116,19 +116,19 @@ def test_what_a_ticket_says_in_swedish():
     assert text.body.sv == (
         "Vad som har hänt\n"
         f"3D01 · {motor} (variant). Rapporterat 3{SPACE}gånger sedan tor 19{SPACE}nov 12.00."
-        f" Av dem 1{SPACE}gång enligt hjälpmedlets egen logg."
+        f" Varav 1{SPACE}gång enligt hjälpmedlets egen logg."
         f" Upphörde tor 19{SPACE}nov 12.10.\n"
         f"3D00 · {motor}. Rapporterat 1{SPACE}gång, fre 20{SPACE}nov 14.05. Felet pågår.\n"
         "Hjälpmedlet går inte att använda medan felet varar.\n"
         "\n"
-        "Trolig felkälla\n"
+        "Det här gäller\n"
         "Drivmotor vänster.\n"
         "\n"
         "Att göra\n"
         f"{fault(code='3D01').action_sv}.\n"
         "\n"
         "Varför det här ärendet finns\n"
-        "Felet är kritiskt och behöver en tekniker.\n"
+        "Allvarlighetsgrad: kritiskt. Felet behöver åtgärdas av en tekniker.\n"
         f"– 3D01 · tor 19{SPACE}nov 12.00–12.10 · 3{SPACE}gånger\n"
         f"– 3D00 · fre 20{SPACE}nov 14.05, pågår · 1{SPACE}gång\n"
         "Regel: reported-fault, version 1\n"
@@ -142,7 +142,7 @@ def test_a_finding_from_values_speaks_for_itself_and_says_what_was_ruled_out():
     assert (text.title.sv, text.title.en) == ("Rubrik", "Title")
     for needed in ("Hände.", "Gör.", "Uteslutet: Laddaren: den laddar fullt.", "Regel: a-rule, "):
         assert needed in text.body.sv
-    assert "Felet är" not in text.body.sv
+    assert "Allvarlighetsgrad" not in text.body.sv
 
 
 def test_what_a_ticket_about_an_unknown_code_says():
@@ -194,7 +194,7 @@ def test_an_incident_says_how_many_since_when_what_they_share_and_who_comes_firs
     made = draft_incident(members[0].finding, members, at(10))
     assert made.text.title.sv.endswith("samma fel på 4 hjälpmedel")
     body = made.text.body.sv
-    assert "Felet började på 4 hjälpmedel" in body
+    assert "Felet började på 4 hjälpmedel mellan fre 20" in body
     assert f"Programversion 1.2: 100{SPACE}%" in body
     assert "Kontakta först\n– chair-2\n– chair-1\n" in body
     assert "chair-0" not in body

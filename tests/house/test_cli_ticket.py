@@ -182,7 +182,7 @@ def test_a_device_is_lent_moved_and_described(run, answer):
     (loan,) = answer("loan list chair-1")["loans"]
     assert (loan["person"], loan["ended_at"]) == ("p-1", None)
     assert loan["started_at"] == "2026-01-04 23:00:00+00:00", "midnight in Sweden"
-    assert "toalettbesök" in run("loan list chair-1")
+    assert "att gå på toaletten" in run("loan list chair-1")
     run("loan end chair-1 --at 2026-02-01T10:30")
     run("loan start chair-1 --at 2026-02-01T10:30")
     assert len(answer("loan list chair-1")["loans"]) == 2

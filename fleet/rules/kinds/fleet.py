@@ -442,11 +442,11 @@ def _said(rule: Rule, one: _Suspect, component: Component) -> Said:
 
 
 def _name(subject: str) -> Both:
-    """`permobil-m3, tillverkningsbatch 2207`."""
+    """`permobil-m3, tillverkningsserie 2207`."""
     words = {
         "model": Both("", ""),
         "firmware": Both("programversion ", "firmware "),
-        "batch": Both("tillverkningsbatch ", "production batch "),
+        "batch": Both("tillverkningsserie ", "production batch "),
     }
     parts = [part.partition(":") for part in subject.split("/")]
     return Both(

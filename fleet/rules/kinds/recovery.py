@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from fleet import tickets
+from fleet.episodes import Episode
 from fleet.metrics import MetricKind
 from fleet.rules.counters import steps_of
 from fleet.rules.facts import CodedEpisode, Facts, Repair, day_of, day_starts_at, last_closed_day
@@ -18,7 +19,8 @@ from fleet.rules.findings import NOTHING, Both, Finding, Need, Said
 from fleet.rules.kind import Kind
 from fleet.rules.parameters import Duration, MetricName, Number, ParameterError, Value, Whole
 from fleet.rules.rule import Needs, Rule, Window
-from fleet.rules.statistics import counted, moment, quantity
+from fleet.rules.statistics import counted, quantity
+from fleet.rules.wording import moment
 from fleet.words import Component, Severity, label
 
 DAY: Final = timedelta(days=1)
@@ -139,7 +141,8 @@ def judge_repair(condition: NotHealthyAfter, repair: Repair, facts: Facts) -> Re
     used = uses[-1][1] if uses else 0.0
     if back:
         at = back[0].episode.started_at
-        return RepairVerdict(Outcome.BACK, at, used, needed, _said_back(condition, at, used))
+        said = _said_back(condition, back[0].episode, used)
+        return RepairVerdict(Outcome.BACK, at, used, needed, said)
     proved_day = _proved_day(condition, repair, uses, needed)
     if proved_day is None or _lasts(repair, facts) or not _same(repair, facts):
         said = _said_undecided(condition, used, needed)
@@ -225,8 +228,9 @@ def _proved_day(
     return next((day for day, used in uses if used >= needed and day >= first_day), None)
 
 
-def _said_back(condition: NotHealthyAfter, at: datetime, used: float) -> Both:
-    since, use = moment(at), quantity(condition.metric, used)
+def _said_back(condition: NotHealthyAfter, first: Episode, used: float) -> Both:
+    since = moment(first.started_at, first.first_received_at)
+    use = quantity(condition.metric, used)
     return Both(
         f"Felet är tillbaka sedan {since.sv}, efter {use.sv} användning.",
         f"The fault has been back since {since.en}, after {use.en} of use.",
@@ -255,6 +259,7 @@ def _said(rule: Rule, repair: Repair, back: Sequence[CodedEpisode], said: Both) 
     first = back[0]
     part = first.fault.component
     times = counted(len(back), "gång", "gånger", "time")
+    solved = moment(repair.solved_at, first.episode.first_received_at)
     return Said(
         title=Both(
             f"Felet är tillbaka efter åtgärden: {label(part, 'sv')}",
@@ -262,9 +267,9 @@ def _said(rule: Rule, repair: Repair, back: Sequence[CodedEpisode], said: Both) 
         ),
         happened=Both(
             f"{first.fault.code} · {first.fault.meaning_sv} · {times.sv} sedan ärende "
-            f"{repair.ticket_no} åtgärdades {moment(repair.solved_at).sv}. {said.sv}",
+            f"{repair.ticket_no} åtgärdades {solved.sv}. {said.sv}",
             f"{first.fault.code} · {first.fault.meaning_en} · {times.en} since ticket "
-            f"{repair.ticket_no} was solved {moment(repair.solved_at).en}. {said.en}",
+            f"{repair.ticket_no} was solved {solved.en}. {said.en}",
         ),
         action=rule.asks.action or _ACTION,
         user=_USER if part is not Component.UNKNOWN else NOTHING,
@@ -281,7 +286,7 @@ _USER: Final = Both(
     "Felet som nyss åtgärdades har kommit tillbaka. Ärendet är öppnat igen, och en tekniker hör "
     "av sig. Du behöver inte felanmäla.",
     "The fault that was just repaired has come back. The ticket is open again, and a technician "
-    "will contact you. You need not report it.",
+    "will contact you. You do not need to report it.",
 )
 
 

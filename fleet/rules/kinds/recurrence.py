@@ -405,9 +405,10 @@ def _happened(stretch: _Stretch, lang: Lang) -> str:
 def _line(items: Sequence[CodedEpisode], lang: Lang, year: int) -> str:
     fault = items[0].fault
     first = spoken_time(items[0].episode.started_at, lang, year)
-    since = "sedan" if lang == "sv" else "since"
-    how_often = times(sum(item.episode.occurrence_n for item in items), lang)
-    return sentence(f"{fault.code} · {meaning_of(fault, lang)} · {how_often} {since} {first}")
+    occurrence_n = sum(item.episode.occurrence_n for item in items)
+    since = "," if occurrence_n == 1 else " sedan" if lang == "sv" else " since"
+    how_often = times(occurrence_n, lang)
+    return sentence(f"{fault.code} · {meaning_of(fault, lang)} · {how_often}{since} {first}")
 
 
 @dataclass(frozen=True, slots=True)

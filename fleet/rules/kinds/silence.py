@@ -21,9 +21,10 @@ from fleet.rules.findings import Both, Finding, Need, Said
 from fleet.rules.kind import Kind
 from fleet.rules.parameters import Duration, Number, ParameterError
 from fleet.rules.rule import Needs, Rule, Window, cause_of_rule
-from fleet.rules.statistics import binomial_tail, duration, moment, number
+from fleet.rules.statistics import binomial_tail, duration, number
+from fleet.rules.wording import moment
 from fleet.ticket_states import OrderKind
-from fleet.words import Component, Fixer, Severity, Usability
+from fleet.words import Component, DeviceClass, Fixer, Severity, Usability
 
 ABOUT: Final = "contact"
 
@@ -120,7 +121,7 @@ class Silence:
             confidence=0.5 if allowance.usual is None else _sureness(contact),
             said=_said(rule, facts, contact, allowance),
             measures=_measures(facts.now - contact.last_at, allowance),
-            ruled_out=_ruled_out(facts, contact),
+            ruled_out=_ruled_out(facts, contact, due_at),
         )
 
     def _need(self, rule: Rule, facts: Facts, contact: Contact, due_at: datetime) -> Need:
@@ -181,26 +182,26 @@ def _measures(silent: timedelta, allowance: Allowance) -> dict[str, float]:
     return measures
 
 
-def _ruled_out(facts: Facts, contact: Contact) -> tuple[Both, ...]:
+def _ruled_out(facts: Facts, contact: Contact, known_at: datetime) -> tuple[Both, ...]:
     if contact.gateway_last_at is None or facts.device.gateway is None:
         return ()
-    at = moment(contact.gateway_last_at)
+    at = moment(contact.gateway_last_at, known_at)
     name = facts.device.gateway
     return (
         Both(
-            f"Gatewayen {name}: den hördes senast {at.sv}.",
-            f"The gateway {name}: it was last heard of {at.en}.",
+            f"Gatewayen {name}: den hördes av senast {at.sv}.",
+            f"The gateway {name}: it was last heard from {at.en}.",
         ),
     )
 
 
 def _said(rule: Rule, facts: Facts, contact: Contact, allowance: Allowance) -> Said:
-    last = moment(contact.last_at)
+    last = moment(contact.last_at, _silent_from(facts, contact) + allowance.allowed)
     silent = duration(facts.now - contact.last_at)
     model = duration(allowance.model)
     usual = _usual_said(allowance.usual)
     return Said(
-        title=Both(f"Har inte hörts av sedan {last.sv}", f"Not heard of since {last.en}"),
+        title=Both(f"Har inte hörts av sedan {last.sv}", f"Not heard from since {last.en}"),
         happened=Both(
             f"Ingen kontakt på {silent.sv}. Modellen är normalt tyst i högst {model.sv}. "
             f"{usual.sv}",
@@ -208,7 +209,7 @@ def _said(rule: Rule, facts: Facts, contact: Contact, allowance: Allowance) -> S
             f"{usual.en}",
         ),
         action=rule.asks.action or _ACTION,
-        user=_USER,
+        user=_ALARM_USER if facts.device.device_class is DeviceClass.PERSONAL_ALARM else _USER,
     )
 
 
@@ -221,19 +222,30 @@ def _usual_said(usual: timedelta | None) -> Both:
     span = duration(usual)
     return Both(
         f"Just det här hjälpmedlet brukar som längst vara tyst i {span.sv}.",
-        f"This very device is usually silent for {span.en} at the longest.",
+        f"This device itself is usually silent for {span.en} at the longest.",
     )
 
 
 _ACTION: Final = Both(
-    "Ring användaren. Är hjälpmedlet på, laddat och hemma? Fråga annars efter radio och SIM-kort.",
-    "Call the user. Is the device on, charged and at home? Otherwise suspect radio and SIM card.",
+    "Ring användaren. Är hjälpmedlet på, laddat och hemma? Misstänk annars sändaren eller "
+    "SIM-kortet.",
+    "Call the user. Is the device on, charged and at home? Otherwise suspect the transmitter or "
+    "the SIM card.",
 )
 _USER: Final = Both(
     "Vi har tappat kontakten med ditt hjälpmedel. Det kan vara avstängt eller sakna täckning. "
-    "Fungerar det inte som det ska, ring kundtjänst; annars behöver du inte göra något.",
+    "Ring hjälpmedelscentralen om det inte fungerar som det ska. Annars behöver du inte göra "
+    "något.",
     "We have lost contact with your device. It may be off or out of coverage. "
-    "If it does not work as it should, call the service desk; otherwise you need do nothing.",
+    "Call the centre if it does not work as it should. Otherwise you do not need to do anything.",
+)
+_ALARM_USER: Final = Both(
+    "Vi har tappat kontakten med ditt trygghetslarm. Det är inte säkert att det kan larma. "
+    "Kontrollera att det är laddat och påslaget, och provlarma om du kan. Ring "
+    "hjälpmedelscentralen om du är osäker. Är det fara för liv, ring 112.",
+    "We have lost contact with your personal alarm. It may not be able to call for help. "
+    "Check that it is charged and switched on, and test it if you can. Call the centre if you "
+    "are unsure. If life is in danger, call 112.",
 )
 
 
@@ -432,17 +444,17 @@ _GROUP_WORDS: Final[Mapping[str, Both]] = {
 def outage_finding(rule: Rule, outage: Outage, known_at: datetime) -> Finding:
     """One finding for all of them; the singles become explained."""
     n, of_n = number(len(outage.device_nos)), number(outage.group_n)
-    since = moment(outage.started_at)
+    since = moment(outage.started_at, known_at)
     what = _GROUP_WORDS[outage.group[0]]
     title = Both(
-        f"{what.sv} {outage.group[1]}: {n.sv} hjälpmedel har tystnat samtidigt",
-        f"{what.en} {outage.group[1]}: {n.en} devices fell silent at once",
+        f"{what.sv} {outage.group[1]}: tappad kontakt med {n.sv} hjälpmedel samtidigt",
+        f"{what.en} {outage.group[1]}: no contact with {n.en} devices at once",
     )
     happened = Both(
         f"{n.sv} av {of_n.sv} hjälpmedel har inte hörts av sedan omkring {since.sv}. "
         "Så många på en gång är inte en slump; felet sitter troligen i det de har gemensamt.",
-        f"{n.en} of {of_n.en} devices have not been heard of since about {since.en}. "
-        "So many at once is no chance; the fault is probably in what they have in common.",
+        f"{n.en} of {of_n.en} devices have not been heard from since about {since.en}. "
+        "So many at once is no coincidence; the fault is probably in what they have in common.",
     )
     return Finding(
         rule_id=rule.id,
@@ -477,10 +489,14 @@ _OUTAGE_ACTION: Final = Both(
     "device.",
 )
 _OUTAGE_USER: Final = Both(
-    "Vi har tappat kontakten med flera hjälpmedel samtidigt, troligen ett avbrott i nätet. "
-    "Ditt hjälpmedel fungerar troligen som vanligt. Du behöver inte göra något.",
-    "We have lost contact with several devices at once, probably a network failure. "
-    "Your device probably works as usual. You need do nothing.",
+    "Vi har tappat kontakten med flera hjälpmedel samtidigt, troligen på grund av ett avbrott i "
+    "nätet. Elrullstolar och andningshjälpmedel fungerar troligen som vanligt. Ett trygghetslarm "
+    "eller en läkemedelsautomat kan sakna kontakt: lita inte på att larmet når fram. Är det fara "
+    "för liv, ring 112.",
+    "We have lost contact with several devices at once, probably because of a network failure. "
+    "Wheelchairs and breathing devices probably work as usual. A personal alarm or a medication "
+    "dispenser may be out of contact: do not rely on the alarm getting through. If life is in "
+    "danger, call 112.",
 )
 
 

@@ -239,7 +239,7 @@ class Threshold:
         if not self.hold:
             return ""
         longest = _spoken_length(_longest(group)).in_(lang)
-        return f", som längst {longest}" if lang == "sv" else f", for {longest} at most"
+        return f", som längst {longest}" if lang == "sv" else f", for up to {longest}"
 
     def _under(self, lang: Lang) -> str:
         """Which samples were looked at."""

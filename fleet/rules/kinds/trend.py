@@ -202,11 +202,8 @@ class Trend:
 
     def _said(self, rule: Rule, measures: Mapping[str, float]) -> Said:
         limit = quantity(self.metric, self.limit)
-        when = _when(measures)
-        title = Both(
-            f"{rule.title.sv}: {when.sv} gränsen {limit.sv}",
-            f"{rule.title.en}: {when.en} the limit of {limit.en}",
-        )
+        when = _when(measures, limit)
+        title = Both(f"{rule.title.sv}: {when.sv}", f"{rule.title.en}: {when.en}")
         return Said(title, self._happened(measures), rule.asks.action or _ACTION, _USER)
 
     def _happened(self, measures: Mapping[str, float]) -> Both:
@@ -241,7 +238,7 @@ _ACTION: Final = Both(
     "Check the part at the next visit, before the limit is reached.",
 )
 _USER: Final = Both(
-    "Vi har sett att något hos ditt hjälpmedel förändras långsamt. Du kan använda det som vanligt. "
+    "Vi har sett att något i ditt hjälpmedel förändras långsamt. Du kan använda det som vanligt. "
     "En tekniker tittar på det i god tid.",
     "We have seen a slow change in your device. You can use it as usual. "
     "A technician will look at it in good time.",
@@ -299,14 +296,17 @@ def spread_out(first: int, end: int) -> list[int]:
     return [int(index) for index in picked]
 
 
-def _when(measures: Mapping[str, float]) -> Both:
+def _when(measures: Mapping[str, float], limit: Both) -> Both:
     in_d = measures.get("crosses_in_d")
     if in_d is None:
-        return Both("är nära", "is near")
+        return Both(f"är nära gränsen {limit.sv}", f"is near the limit of {limit.en}")
     if in_d == 0:
-        return Both("har nått", "has reached")
+        return Both(f"har nått gränsen {limit.sv}", f"has reached the limit of {limit.en}")
     days = counted(round(in_d), "dygn", "dygn", "day")
-    return Both(f"når om ungefär {days.sv}", f"will in about {days.en} reach")
+    return Both(
+        f"når om ungefär {days.sv} gränsen {limit.sv}",
+        f"will reach the limit of {limit.en} in about {days.en}",
+    )
 
 
 def _capital(text: str) -> str:

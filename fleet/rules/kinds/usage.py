@@ -159,10 +159,10 @@ class ByUse:
         if at.meter is not None:
             meter = quantity(self.metric, at.meter)
             return Both(
-                f"{sv} enligt mätaren: {meter.sv}. Service ska göras vid varje fullt {every.sv}, "
+                f"{sv} enligt mätaren: {meter.sv}. Serviceintervallet är {every.sv}, "
                 "och ingen service finns noterad här",
-                f"{en} by the meter: {meter.en}. Service is due at each full {every.en}, "
-                "and none has been noted here",
+                f"{en} by the meter: {meter.en}. The service interval is {every.en}, "
+                "and no service has been noted here",
             )
         since, year = date.fromordinal(max(1, at.since)), date.fromordinal(day).year
         used = quantity(self.metric, at.used)

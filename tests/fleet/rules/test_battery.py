@@ -169,7 +169,9 @@ def test_a_battery_that_dies_at_once_is_seen_within_a_fortnight() -> None:
     assert 90 <= day_of(finding.started_at) - FIRST_DAY <= 104
     assert finding.measures["best_d"] == 0
     assert finding.measures["limit_battery_voltage_v"] == 21.0, "charts draw it"
-    assert finding.said.title.sv.startswith("Batteriet klarar inte den vanliga dagssträckan, ")
+    assert finding.said.title.sv.startswith(
+        "Batteriet har för liten marginal för den vanliga dagssträckan, "
+    )
 
 
 def test_a_worn_battery_that_still_manages_the_day_is_not_said_to_fail_it() -> None:

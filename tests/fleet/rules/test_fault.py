@@ -123,6 +123,13 @@ def test_a_user_is_told_what_to_do_where_the_user_can():
     assert "tekniker" not in user.sv
 
 
+def test_a_user_is_not_told_what_the_technician_does_when_that_did_not_help():
+    rule = rule_of(KIND, codes=["electra.flash/5"])
+    user = one([coded(1, "electra.flash/5", episode(NOON))], rule=rule).said.user
+    assert "Ställ frikopplingsspaken i körläge." in user.sv
+    assert "drivenheten" not in user.sv
+
+
 DEBOUNCED = {"codes": [MAJOR], "debounce": "2 min", "recurs_within": "6 h"}
 
 

@@ -178,7 +178,7 @@ def test_the_finding_links_the_singles_and_shows_both_rates() -> None:
     assert finding.order is OrderKind.SUPPLIER
     assert (finding.about, finding.cause) == ("left_brake", "left_brake")
     assert finding.said.title.sv == (
-        "b400, tillverkningsbatch b3: fler fel än väntat, broms vänster"
+        "b400, tillverkningsserie b3: fler fel än väntat, broms vänster"
     )
     assert "20 av 30 har haft felet: 66,7\u00a0%" in finding.said.happened.sv
     assert finding.measures["rate_low"] > finding.measures["peer_rate_high"]

@@ -110,11 +110,25 @@ def test_a_finding_says_since_when_and_what_is_usual() -> None:
     assert (finding.about, finding.cause) == ("contact", f"rule:{RULE.id}")
     assert (finding.started_at, finding.ended_at) == (last_at, None)
     assert finding.known_at == last_at + 2 * DAY
-    assert finding.said.title.sv == "Har inte hörts av sedan fre 1 maj 01.20"
+    assert finding.said.title.sv == "Har inte hörts av sedan fre 1\u00a0maj 01.20"
     assert "Ingen kontakt på 3\u00a0dygn." in finding.said.happened.sv
     assert "tyst i 3\u00a0timmar." in finding.said.happened.sv
     assert finding.measures["usual_s"] == 3 * 3600
     assert finding.confidence > 0.85
+
+
+@pytest.mark.parametrize(
+    ("device_class", "said"),
+    [(DeviceClass.POWERED_WHEELCHAIR, "behöver du inte göra"), (DeviceClass.PERSONAL_ALARM, "112")],
+)
+def test_whoever_wears_an_alarm_is_told_not_to_rely_on_it(
+    device_class: DeviceClass, said: str
+) -> None:
+    about = facts(DAILY, 3 * DAY)
+    (finding,) = evaluate(replace(about, device=replace(about.device, device_class=device_class)))
+    assert said in finding.said.user.sv
+    is_alarm = device_class is DeviceClass.PERSONAL_ALARM
+    assert ("larma" in finding.said.user.sv) == is_alarm
 
 
 def test_the_finding_is_the_same_however_long_it_lasts() -> None:
@@ -298,7 +312,7 @@ def test_five_thousand_devices_are_grouped_in_a_moment() -> None:
 def test_an_outage_says_how_many_and_is_a_matter_for_support() -> None:
     (outage,) = outages(fell_silent(range(420, 430), AT), CENSUS)
     finding = silence.outage_finding(RULE, outage, AT + DAY)
-    assert finding.said.title.sv == "Gatewayen gw-42: 10 hjälpmedel har tystnat samtidigt"
+    assert finding.said.title.sv == "Gatewayen gw-42: tappad kontakt med 10 hjälpmedel samtidigt"
     assert finding.order is OrderKind.SUPPORT
     assert finding.occurrence_n == 10
     assert finding.is_open

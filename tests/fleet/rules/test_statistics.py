@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fleet.rules import statistics
+from fleet.rules.wording import moment
 
 CONFIDENCE = 0.8
 
@@ -149,7 +150,9 @@ def test_durations_are_said(hours: float, sv: str, en: str) -> None:
 
 def test_moments_are_said_in_local_time() -> None:
     at = datetime(2026, 11, 20, 13, 5, tzinfo=UTC)
-    assert statistics.moment(at) == ("fre 20 nov 14.05", "Fri 20 Nov 14:05")
+    assert moment(at, at) == ("fre 20\u00a0nov 14.05", "Fri 20\u00a0Nov 14:05")
+    later = datetime(2026, 12, 31, 23, 30, tzinfo=UTC)
+    assert moment(at, later) == ("fre 20\u00a0nov 2026 14.05", "Fri 20\u00a0Nov 2026 14:05")
 
 
 def test_a_reset_counter_rises_by_nothing() -> None:

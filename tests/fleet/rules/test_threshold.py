@@ -168,7 +168,7 @@ def test_what_the_finding_says():
     happened = finding.said.happened.sv
     assert happened.startswith("Batterispänning under 21,0\N{NO-BREAK SPACE}V")
     assert "som längst 2\N{NO-BREAK SPACE}minuter" in happened
-    assert "drivmotor vänster var över 5,0\N{NO-BREAK SPACE}A räknas" in happened
+    assert "ström i vänster drivmotor var över 5,0\N{NO-BREAK SPACE}A räknas" in happened
 
 
 def test_the_evidence_is_limited_and_has_the_worst_value():
