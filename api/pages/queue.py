@@ -198,8 +198,7 @@ def bulk_action_page(desk: InDesk, form: Posted) -> Response:
 def _again(desk: Desk, bulk: Bulk) -> HTMLResponse:
     """The queue once more, with what went wrong; 409 where nothing was done."""
     status = 200 if bulk.done else 409
-    at_queue = replace(desk.say, path="/")  # so that the other language is of a page that is read
-    return _queue(desk.rooms, desk.errand, at_queue, bulk, status)
+    return _queue(desk.rooms, desk.errand, replace(desk.say, path="/"), bulk, status)
 
 
 def _back(say: Say, done_n: int) -> str:
