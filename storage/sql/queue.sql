@@ -1,7 +1,8 @@
 -- name: queued_open
 -- Open tickets in the order of the queue, after a given one. A deadline that stands still while
 -- its ticket waits sorts after those that run, and no deadline after that. A group's ticket is at
--- every centre that has a device in it.
+-- every centre that has a device in it. OFFSET 0: looked up for each of the few groups, not hashed
+-- for the whole fleet.
 SELECT first_at, rank, known_at, ticket_no FROM (
     SELECT k.ticket_no, k.known_at,
         array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity) AS rank,
@@ -24,8 +25,12 @@ SELECT first_at, rank, known_at, ticket_no FROM (
             WHERE d.device_no = k.device_no AND c.id = %(centre)s::text)
             OR (k.device_no IS NULL AND EXISTS (
                 SELECT FROM ticket_finding AS l JOIN finding AS f USING (finding_no)
-                JOIN device AS d ON d.device_no = f.device_no JOIN centre AS c USING (centre_no)
-                WHERE l.ticket_no = k.ticket_no AND c.id = %(centre)s::text)))
+                WHERE l.ticket_no = k.ticket_no AND EXISTS (
+                    SELECT FROM device AS d WHERE d.device_no = f.device_no
+                        AND d.centre_no = ANY(ARRAY(
+                            SELECT centre_no FROM centre WHERE id = %(centre)s::text))
+                    OFFSET 0)
+                OFFSET 0)))
 ) AS queued
 WHERE (%(standing)s::text IS NULL OR standing = %(standing)s::text)
     AND (%(after_first)s::timestamptz IS NULL OR (first_at, rank, known_at, ticket_no)
@@ -50,8 +55,12 @@ WHERE k.state IN ('verified', 'closed', 'void')
         WHERE d.device_no = k.device_no AND c.id = %(centre)s::text)
         OR (k.device_no IS NULL AND EXISTS (
             SELECT FROM ticket_finding AS l JOIN finding AS f USING (finding_no)
-            JOIN device AS d ON d.device_no = f.device_no JOIN centre AS c USING (centre_no)
-            WHERE l.ticket_no = k.ticket_no AND c.id = %(centre)s::text)))
+            WHERE l.ticket_no = k.ticket_no AND EXISTS (
+                SELECT FROM device AS d WHERE d.device_no = f.device_no
+                    AND d.centre_no = ANY(ARRAY(
+                        SELECT centre_no FROM centre WHERE id = %(centre)s::text))
+                OFFSET 0)
+            OFFSET 0)))
     AND (%(standing)s::text IS NULL OR (%(standing)s::text = 'overdue' AND EXISTS (
         SELECT FROM ticket_clock AS c
         WHERE c.ticket_no = k.ticket_no AND c.breached_at IS NOT NULL)))

@@ -262,3 +262,33 @@ def test_what_was_typed_outlives_the_session(opened, client, server, sessions, b
     page.wait_for_url(f"**/tickets/{number}")
     ticket = client.get(f"/api/v1/tickets/{number}").json()
     assert (ticket["state"], ticket["outcome_part"]) == ("solved", "motorkontakt höger")
+
+
+@pytest.mark.parametrize("lang", ["sv", "en"])
+def test_a_technician_works_a_ticket_on_a_phone(opened, client, by_hand, lang):
+    number = by_hand()
+    words = {
+        "sv": ("Urval", "Hjälpmedlets id eller nummer", "Visa", "Ta ärendet", "Anteckna",
+               "Anteckning", "Löst på distans", "åtgärdat"),
+        "en": ("Filter", "Device id or number", "Show", "Take it", "Add a note", "Note",
+               "Solved remotely", "solved"),
+    }  # fmt: skip
+    choice, mark, show, take, comment, note, remotely, solved = words[lang]
+    page = opened(Role.TECHNICIAN, lang, width=390)
+    page.goto("/")
+    page.locator("summary", has_text=choice).click()
+    page.get_by_label(mark).fill("4480 0050")
+    page.get_by_role("button", name=show, exact=True).click()
+    page.locator(f"tr[data-no='{number}'] .main a").click()
+    page.get_by_role("button", name=take, exact=True).click()
+    page.locator("summary", has_text=comment).click()
+    form = page.locator("form", has=page.locator("input[value=comment]"))
+    form.get_by_label(note).fill("ringde, hörs i morgon")
+    form.get_by_role("button", name=comment).click()
+    expect(page.locator(".history")).to_contain_text("ringde, hörs i morgon")
+    page.get_by_role("button", name=remotely, exact=True).click()
+    page.get_by_text(solved).first.wait_for()
+    assert states_of(client, [number]) == ["solved"]
+    narrow = page.evaluate("document.documentElement.scrollWidth <= window.innerWidth")
+    assert narrow
+    assert page.complaints == []

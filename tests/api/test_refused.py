@@ -6,12 +6,16 @@ import re
 from html import unescape
 from urllib.parse import parse_qs, urlsplit
 
+import psycopg
 import pytest
+from support.people import bearer
 
 from api.access.gate import endpoints
 from api.app import create_app
+from fleet.access.callers import Role
 
 HERE = "http://127.0.0.1:8460"
+SEEN = {"action": "disable", "why": "semester", "switch_no": "999999"}
 
 
 @pytest.fixture(scope="module")
@@ -80,3 +84,41 @@ def test_what_was_typed_is_kept_only_for_a_form_of_ours(nobody):
     assert endless.status_code == 401
     assert "xxx" not in endless.text
     assert "Logga in" in endless.text
+
+
+@pytest.mark.parametrize(
+    ("role", "path", "read_at", "told"),
+    [
+        (Role.ADMINISTRATOR, "/rules/reported-fault/switch", "/rules/reported-fault", SEEN),
+        (Role.PRESCRIBER, "/my-loans/overrides", "/my-loans", {"individual_no": "x", "why": "x"}),
+        (Role.SERVICE_DESK, "/tickets/actions", "/", {"action": "triage"}),
+    ],
+)
+def test_a_refusal_takes_the_focus_and_its_other_language_is_a_page(
+    client, role, path, read_at, told
+):
+    answer = client.post(f"{path}?lang=sv", data=told, headers=bearer(role))
+    assert answer.status_code == 409
+    assert re.search(r'role="alert" id="failed" tabindex="-1"', answer.text)
+    assert language_link(answer.text) == f"{read_at}?lang=en"
+
+
+def test_a_page_that_looks_for_news_by_itself_keeps_no_session_alive(nobody, fleet, sessions):
+    cookie = sessions(Role.SERVICE_DESK)
+    nobody.cookies.set(cookie["name"], cookie["value"])
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(
+            "UPDATE login_session SET created_at = created_at - interval '20 minutes',"
+            " last_seen_at = last_seen_at - interval '10 minutes'"
+        )
+
+        def used_n():
+            return conn.execute(
+                "SELECT count(*) FROM login_session"
+                " WHERE last_seen_at > now() - interval '1 minute'"
+            ).fetchone()[0]
+
+        assert nobody.get("/", headers={"X-Unattended": "1"}).status_code == 200
+        assert used_n() == 0
+        assert nobody.get("/").status_code == 200
+        assert used_n() == 1
