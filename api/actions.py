@@ -58,7 +58,12 @@ class ActionAsked(_Told):
     """One action. What it needs to be told depends on the action and on the ticket's state."""
 
     action: Action = Field(examples=["solve"])
-    why: str = Field("", max_length=WHY_MAX, pattern=_NO_NUL, description="In your own words.")
+    why: str = Field(
+        "",
+        max_length=WHY_MAX,
+        pattern=_NO_NUL,
+        description="In your own words. For `comment` the note itself.",
+    )
     assignee: str | None = Field(None, max_length=NAME_MAX, pattern=_NO_NUL)
     reason: str | None = Field(
         None,

@@ -38,7 +38,8 @@ from api import (
     vitals,
 )
 from api.access import signin
-from api.access.gate import check_policy, gate
+from api.access.gate import check_policy, endpoints, gate
+from api.addresses import read_paths
 from api.limits import in_turn
 from api.openapi import document_with
 from api.problems import (
@@ -97,6 +98,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         public_url=settings.access.public_url,
     )
     _handle_errors(app)
+    app.state.read_paths = read_paths(endpoints(app.routes))
     document_with(app, settings.access)
     check_policy(app.routes)
     return app
@@ -111,12 +113,12 @@ def _lifespan(rooms: Rooms) -> Any:
     return lifespan
 
 
-def answer(request: Request, error: ProblemError) -> Response:
+def answer(request: Request, error: ProblemError, kept: pages.Unsent | None = None) -> Response:
     """An error as JSON for machines, as a page for people; they may sign in and go on."""
     if pages.is_for_people(request):
         if error.status == 401 and request.method in {"GET", "HEAD"}:
             return signin.sign_in_first(request)
-        return pages.error_page(request, error)
+        return pages.error_page(request, error, kept)
     body = error.body(request.url.path)
     return JSONResponse(body, error.status, dict(error.headers), MEDIA_TYPE)
 
@@ -145,7 +147,8 @@ def _handle_errors(app: FastAPI) -> None:
 
 
 async def _answered(request: Request, error: ProblemError) -> Response:
-    return await run_sync(answer, request, error)
+    kept = await pages.unsent(request, error)
+    return await run_sync(answer, request, error, kept)
 
 
 def _field_problems(exc: RequestValidationError) -> list[FieldProblem]:

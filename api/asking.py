@@ -14,7 +14,7 @@ from api.series import LEAST_BUDGET, POINT_BUDGET, Resolution
 from fleet.metrics import METRIC_NAME
 from fleet.wire.reasons import Reason
 from fleet.wire.topics import is_id
-from fleet.words import Severity
+from fleet.words import Component, Severity
 from storage import reading
 from storage.connection import Connection
 from storage.reading import DeviceRow, Span
@@ -92,8 +92,13 @@ class CodesAsked(_Asked):
 
 class TicketsAsked(_Asked):
     state: Wanted = Field("open", description="`open` and `ended` are groups of states.")
-    device: _OfDevice = None
+    device: str | None = Field(
+        None,
+        max_length=200,
+        description="Only of this device: its id, or the whole of its individual number or serial.",
+    )
     severity: Severity | None = None
+    component: Component | None = Field(None, description="Only about this part.")
     kind: OrderKind | None = Field(None, description="Only of this order kind.")
     centre: str | None = Field(
         None, max_length=80, pattern=r"^[^\x00]*$", description="Only of this centre, by its id."

@@ -25,6 +25,7 @@ _IN_ORDER: Final = (
     Action.SOLVE,
     Action.ASSIGN,
     Action.WAIT,
+    Action.COMMENT,
     Action.CLOSE,
     Action.REOPEN,
     Action.REORDER,

@@ -49,7 +49,12 @@ def _clean(value: str) -> str:
     return value.replace("\0", "").replace("\r\n", "\n").strip()[:VALUE_MAX]
 
 
-async def _posted(request: Request) -> Form:
+async def posted(request: Request) -> Form:
+    """The form in a request.
+
+    Raises:
+        ProblemError: 413 too large, 415 not a form.
+    """
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != MEDIA_TYPE:
         raise ProblemError(
@@ -63,4 +68,4 @@ async def _posted(request: Request) -> Form:
     return read_form(bytes(body))
 
 
-Posted = Annotated[Form, Depends(_posted)]
+Posted = Annotated[Form, Depends(posted)]

@@ -8,7 +8,9 @@ from datetime import datetime
 from typing import Any
 
 from api import cursors
-from api.asking import TicketsAsked, known_device_no
+from api.asking import TicketsAsked
+from api.marks import marked_device_no
+from api.problems import not_found
 from fleet.ticket_states import FINISHED
 from storage import queue, reading
 from storage.connection import Connection
@@ -50,7 +52,6 @@ def page_of(conn: Connection, asked: TicketsAsked, asker: Asker) -> QueuePage:
 
 
 def _wanted(conn: Connection, asked: TicketsAsked, name: str) -> Wanted:
-    device_no = None if asked.device is None else known_device_no(conn, asked.device)
     return Wanted(
         state=None if asked.state in ("open", "ended") else asked.state,
         severity=None if asked.severity is None else str(asked.severity),
@@ -58,8 +59,18 @@ def _wanted(conn: Connection, asked: TicketsAsked, name: str) -> Wanted:
         centre=asked.centre,
         assignee={"mine": name, "none": ""}.get(asked.assignee or "", asked.assignee),
         standing=asked.due,
-        device_no=device_no,
+        component=None if asked.component is None else str(asked.component),
+        device_no=_device_no(conn, asked.device),
     )
+
+
+def _device_no(conn: Connection, typed: str | None) -> int | None:
+    if typed is None:
+        return None
+    number = marked_device_no(conn, typed)
+    if number is None:
+        raise not_found("device with that id or mark, or more than one")
+    return number
 
 
 def _open(conn: Connection, asked: TicketsAsked, wanted: Wanted, asker: Asker) -> Sequence[OpenKey]:

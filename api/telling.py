@@ -13,6 +13,7 @@ from fastapi.responses import HTMLResponse
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from api import statics, typography
+from api.addresses import read_path
 from api.navigation import Place, home, places
 from api.texts import text, text_or_raw
 from fleet.access.callers import Caller
@@ -71,7 +72,8 @@ class Both(Protocol):
 class Say:
     """One page's voice. `is_chosen` when the address itself names the language.
 
-    `caller` is whoever is signed in; None on pages that anyone may see.
+    `path` is where the page is read, also when it answers a form that was refused. `caller` is
+    whoever is signed in; None on pages that anyone may see.
     """
 
     lang: Lang
@@ -171,7 +173,7 @@ class Say:
         """`12 tim`, `3 dygn`: a length of time."""
         return typography.length(time, self.lang)
 
-    def link(self, path: str, **query: object) -> str:
+    def link(self, path: str, /, **query: object) -> str:
         """An address inside the house that keeps the chosen language."""
         kept = {key: str(value) for key, value in query.items() if value not in (None, "")}
         if self.is_chosen:
@@ -198,7 +200,7 @@ def say_for(request: Request) -> Say:
     spoken = chosen or preferred(request.headers.get("accept-language", ""))
     query = {key: value for key, value in request.query_params.items() if key != "lang"}
     caller = getattr(request.state, "caller", None)
-    return Say(spoken, chosen is not None, request.url.path, query, datetime.now(UTC), caller)
+    return Say(spoken, chosen is not None, read_path(request), query, datetime.now(UTC), caller)
 
 
 async def _voice(request: Request) -> Say:

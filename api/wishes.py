@@ -106,7 +106,7 @@ def why_not(wish: Wish, exc: ActionRefusedError, work: Work, stamp: Stamp, say: 
 
 
 def _wrong(wish: Wish, work: Work, say: Say) -> list[str]:
-    found = [say.t(f"lacks.{detail}") for detail in _lacking(wish, work)]
+    found = [_lacks(detail, wish.action, say) for detail in _lacking(wish, work)]
     if not _is_name(wish.typed["assignee"]):
         found.append(say.t("lacks.name", n=NAME_MAX))
     if max(len(wish.typed["why"]), len(wish.typed["part"])) > WHY_MAX:
@@ -120,6 +120,11 @@ def _lacking(wish: Wish, work: Work) -> list[Detail]:
     if request.outcome is Outcome.PART_REPLACED:
         needs |= {Detail.PART}
     return [detail for detail in Detail if detail in needs and not getattr(request, detail)]
+
+
+def _lacks(detail: Detail, action: Action, say: Say) -> str:
+    is_note = action is Action.COMMENT and detail is Detail.WHY
+    return say.t("lacks.note" if is_note else f"lacks.{detail}")
 
 
 def _is_name(name: str) -> bool:

@@ -22,6 +22,7 @@ class Action(StrEnum):
     ASSIGN = "assign"
     WAIT = "wait"
     RESUME = "resume"
+    COMMENT = "comment"
     SOLVE = "solve"
     CLOSE = "close"
     REOPEN = "reopen"
@@ -106,6 +107,7 @@ class Terms:
 
 _UNSTARTED: Final = frozenset({State.NEW, State.TRIAGED})
 _AT_WORK: Final = frozenset({*_UNSTARTED, State.ASSIGNED, State.WAITING})
+_UNENDED: Final = frozenset({*_AT_WORK, State.SOLVED, State.VERIFIED})
 
 TABLE: Final[Mapping[Action, Terms]] = {
     Action.TRIAGE: Terms(frozenset({State.NEW, State.ASSIGNED}), Event.TRIAGE),
@@ -118,6 +120,8 @@ TABLE: Final[Mapping[Action, Terms]] = {
         frozenset({State.TRIAGED, State.ASSIGNED}), Event.WAIT, frozenset({Detail.REASON})
     ),
     Action.RESUME: Terms(frozenset({State.WAITING}), Event.RESUME),
+    # Such as that somebody phoned. Also of a repair that nobody has closed yet.
+    Action.COMMENT: Terms(_UNENDED, None, frozenset({Detail.WHY})),
     Action.SOLVE: Terms(_AT_WORK, Event.SOLVE, frozenset({Detail.OUTCOME})),
     # Closing what nothing has verified takes a person's word for it.
     Action.CLOSE: Terms(
@@ -129,6 +133,12 @@ TABLE: Final[Mapping[Action, Terms]] = {
     Action.CONFIRM_URGENT: Terms(_AT_WORK, Event.VOID),
     Action.DECLINE_URGENT: Terms(_AT_WORK, None, frozenset({Detail.WHY})),
 }
+
+STAYING_KINDS: Final[Mapping[Action, str]] = {
+    Action.COMMENT: "commented",
+    Action.DECLINE_URGENT: "urgent_declined",
+}
+"""What a ticket's history calls an action that leaves the state as it is."""
 
 _URGENT: Final = frozenset({Action.CONFIRM_URGENT, Action.DECLINE_URGENT})
 
@@ -153,7 +163,7 @@ class Request:
     """One action, as a person asks for it.
 
     `reason` is a word: for `wait` one that the agreement's policy knows, for `void` a
-    `VoidReason`. `why` is in the person's own words.
+    `VoidReason`. `why` is in the person's own words; for `comment` it is the note.
     """
 
     action: Action
@@ -234,11 +244,16 @@ def successor(work: Work, new_kind: OrderKind) -> Work:
 def _step(work: Work, request: Request) -> Step:
     event = TABLE[request.action].event
     if event is None:
-        answered = replace(work, urgent_answer=UrgentAnswer.DECLINED)
-        return Step(answered, "urgent_declined", {"why": request.why})
+        return Step(_stayed(work, request), STAYING_KINDS[request.action], {"why": request.why})
     new = advance(work.state, event)
     detail = {"from": str(work.state), "to": str(new), **_told(request)}
     return Step(_worked(work, request, new), KINDS[event], detail, _new_kind(request))
+
+
+def _stayed(work: Work, request: Request) -> Work:
+    if request.action is Action.DECLINE_URGENT:
+        return replace(work, urgent_answer=UrgentAnswer.DECLINED)
+    return work
 
 
 def _worked(work: Work, request: Request, new: State) -> Work:
@@ -411,6 +426,7 @@ ACTION_LABELS: Final[Labels[Action]] = {
         Action.ASSIGN: "tilldela",
         Action.WAIT: "låt vänta",
         Action.RESUME: "återuppta",
+        Action.COMMENT: "anteckna",
         Action.SOLVE: "markera som åtgärdat",
         Action.CLOSE: "avsluta",
         Action.REOPEN: "öppna igen",
@@ -425,6 +441,7 @@ ACTION_LABELS: Final[Labels[Action]] = {
         Action.ASSIGN: "assign",
         Action.WAIT: "put on hold",
         Action.RESUME: "resume",
+        Action.COMMENT: "add a note",
         Action.SOLVE: "mark as solved",
         Action.CLOSE: "close",
         Action.REOPEN: "reopen",

@@ -26,6 +26,7 @@ class Wanted:
 
     state: str | None = None
     severity: str | None = None
+    component: str | None = None
     order_kind: str | None = None
     centre: str | None = None
     assignee: str | None = None

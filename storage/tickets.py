@@ -185,7 +185,8 @@ def change(
 
     Args:
         seen: the version that the person looked at. What another person did since is a reason
-            to refuse; that diagnostics counted a fault once more is not.
+            to refuse; that diagnostics counted a fault once more is not. A note decides nothing
+            and is kept whoever was first.
 
     Raises:
         TicketNotFoundError: no such ticket.
@@ -194,7 +195,8 @@ def change(
     """
     for _ in range(_TRIES):
         ticket = _found(conn, ticket_no)
-        _check_seen(conn, ticket, seen)
+        if request.action is not Action.COMMENT:
+            _check_seen(conn, ticket, seen)
         step = _judged(conn, ticket, request)
         if step.new_kind is not None and ticket.device_no is not None:
             # Diagnostics must not hand evidence to the old ticket while it moves to the new one.

@@ -32,6 +32,8 @@ from storage.connection import DataRejectedError
 
 _WHY_HEADER: Final = "x-reason"
 _WHY_MAX: Final = 500
+_UNATTENDED_HEADER: Final = "x-unattended"
+"""A page looks for news by itself, and no person uses the session by that."""
 FHIR_PREFIX: Final = "/api/v1/fhir/"
 _OBJECT: Final = re.compile(r"(\w+?)_(?:id|no)")
 
@@ -93,7 +95,7 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
 
 def _caller_of(request: Request, rooms: Rooms) -> Caller | None:
     try:
-        return rooms.access.caller(request)
+        return rooms.access.caller(request, is_use=_UNATTENDED_HEADER not in request.headers)
     except ProblemError as exc:
         if exc.status == 401:
             rooms.guard.check_address(request)

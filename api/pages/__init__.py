@@ -28,9 +28,9 @@ from api.pages import (
     ticket,
     users,
 )
-from api.pages.errors import error_page, is_for_people
+from api.pages.errors import Unsent, error_page, is_for_people, unsent
 
-__all__ = ["error_page", "is_for_people", "router"]
+__all__ = ["Unsent", "error_page", "is_for_people", "router", "unsent"]
 
 router: Final = APIRouter()
 for part in (

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 from fastapi import APIRouter, Response
 from fastapi.responses import RedirectResponse
 
 from api.access.gate import InErrand, log_shown
-from api.devices import searchable
+from api.marks import sought_by
 from api.rooms import InRooms
 from api.telling import Voice, page
-from fleet.udi import UdiError, is_gtin, read_udi
+from fleet.udi import is_gtin
 from storage import device_reading
 from storage.device_reading import Marked
 
@@ -20,16 +19,6 @@ router = APIRouter(include_in_schema=False)
 
 SHOWN: Final = 50
 LONGEST: Final = 200
-Trouble = Literal["product", "broken"]
-
-
-@dataclass(frozen=True, slots=True)
-class Sought:
-    """What to look for. `trouble`: the text names a product only, or is a broken UDI."""
-
-    mark: str | None
-    is_udi: bool = False
-    trouble: Trouble | None = None
 
 
 @router.get("/find", operation_id="find_page")
@@ -53,16 +42,3 @@ def find_page(rooms: InRooms, errand: InErrand, say: Voice) -> Response:
         is_cut=len(found.devices) > SHOWN,
         is_product=sought.trouble == "product" or (not found.devices and is_gtin(typed)),
     )
-
-
-def sought_by(typed: str) -> Sought:
-    """The mark in what was typed: of a UDI the individual's part. Pure."""
-    try:
-        udi = read_udi(typed)
-    except UdiError:
-        return Sought(None, is_udi=True, trouble="broken")
-    if udi is None:
-        return Sought(searchable(typed))
-    if udi.individual is None:
-        return Sought(None, is_udi=True, trouble="product")
-    return Sought(searchable(udi.individual), is_udi=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
@@ -124,10 +124,8 @@ def _changed(at: Counter, act: str, change: Change) -> Response:
             known_device_no(conn, at.device_id)
             _do(conn, at, act, change)
     except (RefusedError, LendingError) as exc:
-        # The other language, and a reload, are of the page that is read.
-        there = replace(at.say, path=f"/devices/{at.device_id}")
         refused = Refused(_words(exc, at.say), act, at.form)
-        return device_shown(at.rooms, at.errand, there, at.device_id, refused)
+        return device_shown(at.rooms, at.errand, at.say, at.device_id, refused)
     return RedirectResponse(at.say.link(f"/devices/{at.device_id}") + "#lending", 303)
 
 

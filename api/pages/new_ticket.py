@@ -13,12 +13,12 @@ from pydantic import ValidationError
 from api.access.gate import InErrand
 from api.actions import ReportAsked
 from api.forms import Posted
-from api.pages.find import sought_by
+from api.marks import marked_device_no
 from api.rooms import InRooms
 from api.telling import Say, Voice, page
 from fleet.ticket_states import OrderKind
 from fleet.words import COMPONENT_LABELS, Component, Severity, Usability
-from storage import device_reading, opening
+from storage import opening
 from storage.connection import Connection
 from storage.opening import AlreadyOpenError
 
@@ -95,19 +95,10 @@ def _asked(typed: Mapping[str, str], say: Say) -> ReportAsked:
 def _opened(
     conn: Connection, asked: ReportAsked, typed: Mapping[str, str], who: str, say: Say
 ) -> int:
-    device_no = _device_no(conn, asked.device)
+    device_no = marked_device_no(conn, asked.device)
     if device_no is None:
         raise _NotYetError(Draft(typed, [say.t("new.no_device")]))
     try:
         return opening.open_by_hand(conn, device_no, asked.report, who, say.now)
     except AlreadyOpenError as exc:
         raise _NotYetError(Draft(typed, [say.t("new.already")], exc.ticket_no)) from exc
-
-
-def _device_no(conn: Connection, text: str) -> int | None:
-    """The one device of that id, or with that mark on it."""
-    mark = sought_by(text.strip()).mark
-    found = device_reading.marked(conn, mark, 2) if mark else None
-    if found is None or not found.is_exact or len(found.devices) != 1:
-        return None
-    return found.devices[0].device_no

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
@@ -23,9 +23,10 @@ from api.telling import Say, Voice, page
 from api.wishes import Wish, mistyped, why_not, wish_of
 from api.works import is_urgency_open
 from fleet.access.duties import actions_of
+from fleet.sla.policies import common_pauses
 from fleet.ticket_actions import PEOPLES_REASONS, Action, ActionRefusedError
 from fleet.ticket_states import OrderKind, State
-from fleet.words import Severity
+from fleet.words import COMPONENT_LABELS, Component, Severity
 from storage import queue as stored
 from storage import tickets
 from storage.connection import Connection
@@ -34,7 +35,7 @@ router = APIRouter(include_in_schema=False)
 
 QUEUE_ROWS: Final = 50
 AT_ONCE_MAX: Final = 100
-BULK: Final = (Action.TRIAGE, Action.TAKE, Action.ASSIGN, Action.VOID)
+BULK: Final = (Action.TRIAGE, Action.TAKE, Action.ASSIGN, Action.WAIT, Action.VOID)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +93,24 @@ def _queue(rooms: Rooms, errand: Errand, say: Say, bulk: Bulk, status: int = 200
         bulk_actions=[action for action in BULK if action in actions_of(errand.caller.role)],
         done_n=_number(say.query.get("done")),
         **choices,
-        **_WORDS,
+        **_words(say),
     )
 
 
-_WORDS: Final[Mapping[str, Any]] = {
-    "states": list(State),
-    "severities": list(reversed(Severity)),
-    "kinds": list(OrderKind),
-    "void_reasons": PEOPLES_REASONS,
-}
+def _words(say: Say) -> dict[str, Any]:
+    """What the lists of the page offer."""
+    labels = COMPONENT_LABELS[say.lang]
+    return {
+        "states": list(State),
+        "severities": list(reversed(Severity)),
+        "kinds": list(OrderKind),
+        "components": sorted(Component, key=lambda part: labels[part]),
+        "reasons": {
+            Action.WAIT: {pause.reason: pause.label(say.lang) for pause in common_pauses()},
+            Action.VOID: {reason: say.word("void", reason) for reason in PEOPLES_REASONS},
+        },
+        "key_actions": {str(action): say.word("action", action) for action in BULK},
+    }
 
 
 def _found(conn: Connection, asked: TicketsAsked, asker: Asker) -> tuple[QueuePage, str | None]:
@@ -198,8 +207,7 @@ def bulk_action_page(desk: InDesk, form: Posted) -> Response:
 def _again(desk: Desk, bulk: Bulk) -> HTMLResponse:
     """The queue once more, with what went wrong; 409 where nothing was done."""
     status = 200 if bulk.done else 409
-    at_queue = replace(desk.say, path="/")  # so that the other language is of a page that is read
-    return _queue(desk.rooms, desk.errand, at_queue, bulk, status)
+    return _queue(desk.rooms, desk.errand, replace(desk.say, path="/"), bulk, status)
 
 
 def _back(say: Say, done_n: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -118,10 +117,9 @@ def _shown(
 ) -> HTMLResponse:
     head = known_head(conn, rule_id)
     compared = rulebook.compared(conn, rule_id)
-    at_rule = say if refusal is None else _reading(say, rule_id)
     return page(
         "rule.html",
-        at_rule,
+        say,
         200 if refusal is None else 409,
         head=head,
         rule=parsed(head.body),
@@ -134,11 +132,6 @@ def _shown(
         fresh_from=say.now - BACKTEST_HOLDS,
         **_record(conn, say, head),
     )
-
-
-def _reading(say: Say, rule_id: str) -> Say:
-    """The other language, and a reload, are of the page that is read."""
-    return replace(say, path=f"/rules/{rule_id}")
 
 
 def _record(conn: Connection, say: Say, head: RuleHead) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any, Final
 
 from fastapi import APIRouter, Response
@@ -65,9 +64,7 @@ def ticket_action_page(
     with rooms.read(errand) as conn:
         reasons = _reasons(conn, ticket_no, wish, refusal, say)
         typed = Typed(wish.action, wish.typed, reasons)
-        # The other language, and a reload, are of the page that is read.
-        at_ticket = replace(say, path=f"/tickets/{ticket_no}")
-        return _shown(conn, errand, at_ticket, ticket_no, typed)
+        return _shown(conn, errand, say, ticket_no, typed)
 
 
 def _changed(  # noqa: PLR0913, PLR0917 - who does what to what, as typed where

@@ -283,6 +283,21 @@ def resume(
 
 
 @app.command()
+def comment(
+    number: Number,
+    who: Who,
+    note: Annotated[str, typer.Option(help="What to note, such as after a phone call.")],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Note something on a ticket that is not over; its state stays.
+
+    Example: fjarrkoll ticket comment 17 --who "Anna Ek" --note "användaren ringde, felet är kvar"
+    """
+    _do(number, Request(Action.COMMENT, who, note), dry_run=dry_run, as_json=as_json)
+
+
+@app.command()
 def solve(
     number: Number,
     who: Who,

@@ -157,6 +157,16 @@ def load_policies() -> Policies:
     return parse_policies(packaged("policies"))
 
 
+def common_pauses() -> list[PauseReason]:
+    """The reasons to wait that every agreement allows, as the default words them."""
+    policies = load_policies()
+    return [
+        pause
+        for pause in policies.default.pauses
+        if all(policy.pause(pause.reason) is not None for policy in policies)
+    ]
+
+
 def parse_policies(files: Mapping[str, str]) -> Policies:
     """Build the policies from file name -> TOML text.
 

@@ -1,6 +1,8 @@
 -- name: queued_open
 -- Open tickets in the order of the queue, after a given one. A deadline that stands still while
--- its ticket waits sorts after those that run, and no deadline after that.
+-- its ticket waits sorts after those that run, and no deadline after that. A group's ticket is at
+-- every centre that has a device in it. OFFSET 0: looked up for each of the few groups, not hashed
+-- for the whole fleet.
 SELECT first_at, rank, known_at, ticket_no FROM (
     SELECT k.ticket_no, k.known_at,
         array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity) AS rank,
@@ -15,11 +17,20 @@ SELECT first_at, rank, known_at, ticket_no FROM (
         AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
         AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
         AND (%(order_kind)s::text IS NULL OR k.order_kind = %(order_kind)s::text)
+        AND (%(component)s::text IS NULL OR k.component = %(component)s::text)
         AND (%(assignee)s::text IS NULL OR coalesce(k.assignee, '') = %(assignee)s::text)
         AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
         AND (%(centre)s::text IS NULL OR EXISTS (
             SELECT FROM device AS d JOIN centre AS c USING (centre_no)
-            WHERE d.device_no = k.device_no AND c.id = %(centre)s::text))
+            WHERE d.device_no = k.device_no AND c.id = %(centre)s::text)
+            OR (k.device_no IS NULL AND EXISTS (
+                SELECT FROM ticket_finding AS l JOIN finding AS f USING (finding_no)
+                WHERE l.ticket_no = k.ticket_no AND EXISTS (
+                    SELECT FROM device AS d WHERE d.device_no = f.device_no
+                        AND d.centre_no = ANY(ARRAY(
+                            SELECT centre_no FROM centre WHERE id = %(centre)s::text))
+                    OFFSET 0)
+                OFFSET 0)))
 ) AS queued
 WHERE (%(standing)s::text IS NULL OR standing = %(standing)s::text)
     AND (%(after_first)s::timestamptz IS NULL OR (first_at, rank, known_at, ticket_no)
@@ -36,11 +47,20 @@ WHERE k.state IN ('verified', 'closed', 'void')
     AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
     AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
     AND (%(order_kind)s::text IS NULL OR k.order_kind = %(order_kind)s::text)
+    AND (%(component)s::text IS NULL OR k.component = %(component)s::text)
     AND (%(assignee)s::text IS NULL OR coalesce(k.assignee, '') = %(assignee)s::text)
     AND (%(device_no)s::int IS NULL OR k.device_no = %(device_no)s::int)
     AND (%(centre)s::text IS NULL OR EXISTS (
         SELECT FROM device AS d JOIN centre AS c USING (centre_no)
-        WHERE d.device_no = k.device_no AND c.id = %(centre)s::text))
+        WHERE d.device_no = k.device_no AND c.id = %(centre)s::text)
+        OR (k.device_no IS NULL AND EXISTS (
+            SELECT FROM ticket_finding AS l JOIN finding AS f USING (finding_no)
+            WHERE l.ticket_no = k.ticket_no AND EXISTS (
+                SELECT FROM device AS d WHERE d.device_no = f.device_no
+                    AND d.centre_no = ANY(ARRAY(
+                        SELECT centre_no FROM centre WHERE id = %(centre)s::text))
+                OFFSET 0)
+            OFFSET 0)))
     AND (%(standing)s::text IS NULL OR (%(standing)s::text = 'overdue' AND EXISTS (
         SELECT FROM ticket_clock AS c
         WHERE c.ticket_no = k.ticket_no AND c.breached_at IS NOT NULL)))

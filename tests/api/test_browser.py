@@ -220,45 +220,6 @@ def test_a_work_order_is_one_sheet_with_room_for_notes(opened, fleet, name):
     assert len(re.findall(rb"/Type /Page\b", sheet)) == 1
 
 
-def test_the_queue_is_worked_by_keyboard_alone(opened, client, by_hand):
-    numbers = [by_hand(component=part) for part in ("tube", "joystick", "charger")]
-    page = opened()
-    complaints = complaints_of(page)
-    page.goto("/?device=fk-50050&lang=sv")
-    shown = [int(no) for no in page.locator("tr[data-no]").evaluate_all(
-        "rows => rows.map(row => row.dataset.no)")]  # fmt: skip
-    assert sorted(shown) == numbers
-    for key in ("j", "x", "j", "j", "k", "x"):
-        page.keyboard.press(key)
-    assert page.locator("tr.at").get_attribute("data-no") == str(shown[1])
-    page.keyboard.press("t")
-    page.get_by_text("2 ärenden är ändrade.").wait_for()
-    states = {no: client.get(f"/api/v1/tickets/{no}").json()["state"] for no in shown}
-    assert list(states.values()) == ["triaged", "triaged", "new"]
-    page.keyboard.press("?")
-    assert page.get_by_role("dialog").is_visible()
-    page.keyboard.press("Escape")
-    page.get_by_role("dialog").wait_for(state="hidden")
-    page.keyboard.press("j")
-    assert page.locator("tr.at").count() == 1
-    page.keyboard.press("Enter")
-    page.wait_for_url(re.compile(r"/tickets/\d+"), timeout=10_000)
-    assert complaints == []
-
-
-def test_the_keys_can_be_turned_off(opened, client, by_hand):
-    number = by_hand()
-    page = opened()
-    page.goto("/?device=fk-50050&lang=sv")
-    page.keyboard.press("?")
-    page.get_by_label("Använd tangenterna på den här datorn").uncheck()
-    page.get_by_role("button", name="Stäng").click()
-    for key in ("j", "a"):
-        page.keyboard.press(key)
-    assert page.locator("tr.at").count() == 0
-    assert client.get(f"/api/v1/tickets/{number}").json()["state"] == "new"
-
-
 @pytest.mark.parametrize("has_script", [True, False])
 @pytest.mark.parametrize("locale", ["sv-SE", "en-GB"])
 def test_a_technician_takes_and_solves_a_ticket(opened, client, by_hand, locale, has_script):
@@ -278,19 +239,3 @@ def test_a_technician_takes_and_solves_a_ticket(opened, client, by_hand, locale,
     ticket = client.get(f"/api/v1/tickets/{number}").json()
     assert (ticket["state"], ticket["outcome_part"]) == ("solved", "broms")
     assert ticket["assignee"] == "Tova Tekniker"
-
-
-def test_a_reader_is_told_of_news_and_no_row_moves_until_asked(opened, client, by_hand):
-    first = by_hand()
-    page = opened()
-    complaints = complaints_of(page)
-    page.goto("/?device=fk-50050&lang=sv")
-    page.locator(f"tr[data-no='{first}'] input").check()
-    second = by_hand(component="tube")
-    page.get_by_text("1 ärende är nytt eller ändrat.").wait_for()
-    assert page.locator("tr[data-no]").count() == 1
-    page.get_by_role("button", name="Visa", exact=True).last.click()
-    page.locator(f"tr[data-no='{second}']").wait_for()
-    assert page.locator(f"tr[data-no='{first}'] input").is_checked()
-    assert page.locator("#live").is_hidden()
-    assert complaints == []

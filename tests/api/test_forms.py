@@ -131,6 +131,23 @@ def test_whoever_comes_second_is_told_who_was_first(client, by_hand):
     assert "(Tova Tekniker). It is now assigned." in english.text
 
 
+def test_a_phone_call_is_noted_whoever_was_first(client, by_hand):
+    number = by_hand()
+    post(client, number, TECH, action="take")
+    empty = post(client, number, action="comment", why=" ")
+    assert empty.status_code == 409
+    assert "Skriv en anteckning." in empty.text
+    assert post(client, number, action="comment", why="Ringde: felet är kvar").status_code == 303
+    text = page(client, number, TECH)
+    assert "Anteckning gjordes" in text
+    assert "Ringde: felet är kvar" in text
+    assert state_of(client, number) == ("assigned", "Tova Tekniker")
+    late = post(client, number, TECH, version="2", action="solve", outcome="user_error")
+    assert "Karim Kundtjänst hann före: anteckning gjordes" in late.text
+    auditor = post(client, number, bearer(Role.AUDITOR), action="comment", why="x")
+    assert auditor.status_code == 403
+
+
 def test_a_reason_to_wait_is_one_of_the_agreements(client, by_hand):
     number = by_hand()
     post(client, number, action="take")

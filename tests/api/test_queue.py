@@ -64,7 +64,7 @@ def test_pages_of_the_queue_hold_each_ticket_once(client, sort):
         ("&severity=major&kind=AU", lambda t: (t["severity"], t["order_kind"]) == ("major", "AU")),
         ("&assignee=none", lambda t: t["assignee"] is None),
         ("&assignee=Bo%20Lind", lambda t: t["assignee"] == "Bo Lind"),
-        ("&centre=norr", lambda t: t["centre_name"] == "Hjälpmedelscentralen Norr"),
+        ("&component=battery", lambda t: t["component"] == "battery"),
         ("&state=waiting", lambda t: t["state"] == "waiting"),
         ("&due=overdue", lambda t: any(clock["is_breached"] for clock in running(t))),
     ],
@@ -75,6 +75,42 @@ def test_a_filter_lets_through_what_it_says(client, query, holds):
     assert expected, "the fleet has nothing to tell the filter by"
     assert len(expected) < len(everything)
     assert numbers(listed(client, query)) == expected
+
+
+@pytest.mark.parametrize(("centre", "name"), [("norr", "Norr"), ("syd", "Syd")])
+def test_a_centre_has_its_devices_and_the_groups_that_one_of_them_is_in(client, centre, name):
+    def is_there(ticket):
+        if ticket["device_id"] is not None:
+            return ticket["centre_name"].endswith(name)
+        members = client.get(f"/api/v1/tickets/{ticket['ticket_no']}").json()["members"]
+        return any(member["centre_name"].endswith(name) for member in members)
+
+    for state in ("open", "ended"):
+        everything = listed(client, f"&state={state}")["items"]
+        expected = [ticket["ticket_no"] for ticket in everything if is_there(ticket)]
+        assert numbers(listed(client, f"&state={state}&centre={centre}")) == expected
+
+
+def test_a_group_is_not_at_a_centre_that_has_no_device_in_it(client, fleet):
+    incident = fleet.tickets["incident"]
+    assert incident in numbers(listed(client, "&centre=norr"))
+    assert incident not in numbers(listed(client, "&centre=vast"))
+
+
+@pytest.mark.parametrize("mark", ["fk-20417", "4471 0293", "44710293", "ob-88213-a"])
+def test_a_device_is_named_by_any_mark_on_it(client, mark):
+    of_id = numbers(listed(client, "&state=ended&device=fk-20417"))
+    assert of_id + numbers(listed(client, "&device=fk-20417"))
+    for state in ("open", "ended"):
+        found = numbers(listed(client, f"&state={state}&device={mark}"))
+        assert found == numbers(listed(client, f"&state={state}&device=fk-20417"))
+
+
+@pytest.mark.parametrize("mark", ["nobody", "4480", "%20", "a%00b"])
+def test_no_device_or_several_are_no_device(client, mark):
+    answer = client.get(f"/api/v1/tickets?device={mark}", headers=DESK)
+    assert answer.status_code == 404
+    assert "or more than one" in answer.json()["detail"]
 
 
 def test_mine_is_the_callers(client, by_hand):

@@ -23,7 +23,7 @@ from api.statics import STATICS
 from api.telling import Say, preferred
 from api.texts import TEXTS, catalogues
 from api.typography import length, number, quantity, when_due
-from fleet.ticket_actions import VoidReason
+from fleet.ticket_actions import STAYING_KINDS, VoidReason
 from fleet.ticket_states import KINDS, OrderKind, State
 from fleet.wire.reasons import Reason
 from fleet.words import DeviceClass
@@ -82,7 +82,7 @@ def _kinds_written():
     made = re.findall(r'TicketEvent\([^()]*?, "(\w+)"', source)
     made += re.findall(r'_tell\([^()]*?, "(\w+)"', source)
     made += re.findall(r'yield "(\w+)", ', source)
-    return {*made, *KINDS.values(), "urgent_declined"}
+    return {*made, *KINDS.values(), *STAYING_KINDS.values()}
 
 
 def test_every_event_and_reason_has_words():

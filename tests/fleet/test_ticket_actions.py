@@ -39,12 +39,12 @@ AU, AKUT = OrderKind.REPAIR, OrderKind.URGENT_REPAIR
 
 # Written out by hand: what people have in each state.
 ALLOWED = {
-    "new": "triage take assign solve void reorder confirm_urgent decline_urgent",
-    "triaged": "take assign wait solve void reorder confirm_urgent decline_urgent",
-    "assigned": "triage assign wait solve void reorder confirm_urgent decline_urgent",
-    "waiting": "assign resume solve void reorder confirm_urgent decline_urgent",
-    "solved": "close reopen",
-    "verified": "close",
+    "new": "triage take assign comment solve void reorder confirm_urgent decline_urgent",
+    "triaged": "take assign wait comment solve void reorder confirm_urgent decline_urgent",
+    "assigned": "triage assign wait comment solve void reorder confirm_urgent decline_urgent",
+    "waiting": "assign resume comment solve void reorder confirm_urgent decline_urgent",
+    "solved": "comment close reopen",
+    "verified": "comment close",
     "closed": "",
     "void": "",
 }
@@ -94,7 +94,7 @@ def test_every_state_meets_every_action(state, action):
 
 
 def test_the_refusal_says_what_is_possible():
-    with pytest.raises(ActionRefusedError, match="it has close, reopen"):
+    with pytest.raises(ActionRefusedError, match="it has close, comment, reopen"):
         act(work("solved"), request(Action.TAKE))
     with pytest.raises(ActionRefusedError, match="it has nothing more"):
         act(work("closed"), request(Action.TAKE))
@@ -127,6 +127,7 @@ _EMPTY = {
         ("waiting", Action.ASSIGN, "assignee why"),
         ("triaged", Action.WAIT, "reason"),
         ("waiting", Action.RESUME, ""),
+        ("verified", Action.COMMENT, "why"),
         ("assigned", Action.SOLVE, "outcome"),
         ("verified", Action.CLOSE, ""),
         ("solved", Action.CLOSE, "why"),
@@ -239,6 +240,13 @@ def test_urgency_is_answered_only_where_it_is_proposed():
         for action in (Action.CONFIRM_URGENT, Action.DECLINE_URGENT):
             with pytest.raises(ActionRefusedError, match=words):
                 act(stands, request(action))
+
+
+def test_a_note_changes_nothing_else():
+    stands = work("waiting", **PROPOSED)
+    step = act(stands, request(Action.COMMENT, why=" ringde ", reason="x", new_kind=AKUT))
+    assert (step.work, step.kind, step.detail) == (stands, "commented", {"why": "ringde"})
+    assert step.new_kind is None
 
 
 def test_a_declined_proposal_leaves_the_ticket_where_it_is():

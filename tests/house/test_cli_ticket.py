@@ -89,6 +89,7 @@ def test_a_ticket_is_worked_off(run, answer):
     run(f"ticket assign {no} --who Anna --to Bo --why semester")
     run(f"ticket wait {no} --who Bo --reason part_on_order")
     run(f"ticket resume {no} --who Bo")
+    assert run(f"ticket comment {no} --who Anna --note ringde") == f"ticket {no} is assigned\n"
     run(f"ticket solve {no} --who Bo --outcome part_replaced --part broms --minutes 40")
     run(f"ticket reopen {no} --who Anna --why skaver")
     run(f"ticket solve {no} --who Bo --outcome real_fault --minutes 5")
@@ -98,8 +99,8 @@ def test_a_ticket_is_worked_off(run, answer):
         "closed", "real_fault", 45,
     )  # fmt: skip
     assert [event["kind"] for event in shown["events"] if event["who"] in ("Anna", "Bo")] == [
-        "triaged", "assigned", "assigned", "waiting", "resumed", "solved", "reopened", "solved",
-        "closed",
+        "triaged", "assigned", "assigned", "waiting", "resumed", "commented", "solved", "reopened",
+        "solved", "closed",
     ]  # fmt: skip
     assert shown["actions"] == {}
     assert [t["ticket_no"] for t in answer("ticket list")["tickets"]] == [second["ticket_no"]]

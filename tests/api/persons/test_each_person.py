@@ -36,9 +36,10 @@ def proposals(fleet):
 
 
 def walk_to(page, number):
-    """Step down the queue with the keyboard until the ticket is the one that stands out."""
-    for _ in range(page.locator("tr[data-no]").count()):
-        page.keyboard.press("j")
+    """Step up and down the queue with the keyboard until the ticket is the one that stands out."""
+    count = page.locator("tr[data-no]").count()
+    for key in "k" * count + "j" * count:
+        page.keyboard.press(key)
         if page.locator("tr.at").get_attribute("data-no") == str(number):
             return
     raise AssertionError(f"ticket {number} is not in the queue")
