@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from api.access.gate import REFUSED
 from api.access.policy import Log, shipped_policy
 from api.asking import known_device
 from api.dues import Due, binding, dues
@@ -206,6 +207,8 @@ def _look(row: Row) -> Look:
 
 def what_was_done(action: str) -> str:
     """The key of the words for an action; whether it was read or changed where it has none."""
+    if action.endswith(REFUSED):
+        return "log.refused"
     if f"action.{action}" in TEXTS:
         return f"action.{action}"
     rule = shipped_policy().get(action)

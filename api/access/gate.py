@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
@@ -33,6 +33,8 @@ from storage.connection import DataRejectedError
 _WHY_HEADER: Final = "x-reason"
 _WHY_MAX: Final = 500
 FHIR_PREFIX: Final = "/api/v1/fhir/"
+REFUSED: Final = "_refused"
+"""Ends the action of an entry about something that was asked for and not done."""
 _OBJECT: Final = re.compile(r"(\w+?)_(?:id|no)")
 
 
@@ -87,7 +89,7 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
         raise _not_this_role(caller)
     errand = _errand(request, caller, rule)
     if rule.log is Log.READ:
-        _record(rooms, errand)
+        record_read(rooms, errand)
     return errand
 
 
@@ -100,10 +102,28 @@ def _caller_of(request: Request, rooms: Rooms) -> Caller | None:
         raise
 
 
-def _record(rooms: Rooms, errand: Errand) -> None:
-    """Write the entry of a read before anything is read: no log, no data."""
+def record_refused(rooms: Rooms, *errands: Errand) -> None:
+    """Write that something was asked for and not done, before whatever says so is read.
+
+    A change has an entry only when it is done; a page that comes again shows data all the same.
+
+    Raises:
+        ProblemError: 503.
+    """
+    record_read(
+        rooms, *(replace(errand, operation=errand.operation + REFUSED) for errand in errands)
+    )
+
+
+def record_read(rooms: Rooms, *errands: Errand) -> None:
+    """Write the entries of a read before anything is read: no log, no data.
+
+    Raises:
+        ProblemError: 503, 403 the caller's tenant is not registered.
+    """
+    now = datetime.now(UTC)
     try:
-        rooms.log.record(errand.entry(datetime.now(UTC)))
+        rooms.log.record_all([errand.entry(now) for errand in errands])
     except AuditUnavailableError as exc:
         raise ProblemError(
             503,

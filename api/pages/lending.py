@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.asking import DeviceId, known_device_no
 from api.forms import Form, Posted
 from api.lending import (
@@ -114,6 +114,7 @@ def _changed(at: Counter, change: Change) -> Response:
             known_device_no(conn, at.device_id)
             _do(conn, at, change)
     except (RefusedError, LendingError) as exc:
+        record_refused(at.rooms, at.errand)
         # The other language, and a reload, are of the page that is read.
         there = replace(at.say, path=f"/devices/{at.device_id}")
         return device_shown(at.rooms, at.errand, there, at.device_id, _words(exc, at.say))

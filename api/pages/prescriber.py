@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Final
 
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.access.gate import InErrand
+from api.access.gate import InErrand, record_refused
 from api.dues import Due, binding, dues
 from api.forms import Posted
 from api.me import overridden
@@ -115,5 +115,6 @@ def override_block_page(rooms: InRooms, errand: InErrand, say: Voice, form: Post
             if exc.status >= 500:
                 raise
             refused = say.t("prescriber.override.none")
+    record_refused(rooms, replace(errand, why=why))
     with rooms.read(errand) as conn:
         return _shown(conn, say, 409, individual_no=individual_no, why=why, refused=refused)

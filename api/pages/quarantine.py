@@ -8,7 +8,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
-from api.access.gate import InErrand
+from api.access.gate import InErrand, record_refused
 from api.access.policy import shipped_policy
 from api.meanings import quarantined_out
 from api.preview import preview
@@ -95,6 +95,7 @@ def replay_page(
     except ProblemError as exc:
         if exc.status != 409:
             raise
+        record_refused(rooms, errand)
         with rooms.read(errand) as conn:
             return _shown(known_message(conn, quarantine_no), say, refusal="kept")
     return RedirectResponse(say.link(address, replayed=1), 303)

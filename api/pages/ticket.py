@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.actions import check_duty
 from api.choices import UNTOUCHED, Typed, choices
 from api.dues import binding, dues
@@ -61,6 +61,7 @@ def ticket_action_page(
             raise not_found("ticket with that number") from exc
         except ActionRefusedError as exc:
             refusal = exc
+    record_refused(rooms, errand)
     with rooms.read(errand) as conn:
         reasons = _reasons(conn, ticket_no, wish, refusal, say)
         typed = Typed(wish.action, wish.typed, reasons)

@@ -1,0 +1,142 @@
+"""What the access log keeps: nothing about a person is shown, or asked for, without an entry."""
+
+from __future__ import annotations
+
+import re
+
+import psycopg
+import pytest
+from starlette.testclient import TestClient
+from support.people import access_settings, bearer
+from support.tenants import seed_two_tenants
+
+from api.access.gate import endpoints, operation_of
+from api.access.policy import shipped_policy
+from api.app import create_app
+from api.limits import Limits
+from api.process import ApiSettings
+from fleet.access.callers import Role
+
+LIMITS = Limits(requests_per_s=1e6, request_burst=10**6, streams=0)
+HERE = {"Origin": "http://127.0.0.1:8460"}
+
+
+@pytest.fixture(scope="module")
+def two(plain):
+    name = "writtendown"
+    yield seed_two_tenants(plain.create_migrated(name))
+    plain.drop_database(name)
+
+
+@pytest.fixture(scope="module")
+def app(two):
+    return create_app(ApiSettings(two.url, access_settings(), port=0, limits=LIMITS))
+
+
+@pytest.fixture(scope="module")
+def client(app):
+    with TestClient(app, base_url="http://127.0.0.1:8460", follow_redirects=False) as opened:
+        yield opened
+
+
+class Log:
+    """The entries that were added since it was made or last asked."""
+
+    COLUMNS = "action, object_kind, object_id, device_id, loan_no, person"
+
+    def __init__(self, url):
+        self.conn = psycopg.connect(url, autocommit=True)
+        self.last = 0
+        self.news()
+
+    def news(self):
+        rows = self.conn.execute(
+            f"SELECT audit_no, {self.COLUMNS} FROM audit WHERE tenant_no = 1 AND audit_no > %s"
+            " ORDER BY audit_no",
+            [self.last],
+        ).fetchall()
+        self.last = rows[-1][0] if rows else self.last
+        return [row[1:] for row in rows]
+
+
+@pytest.fixture
+def log(two):
+    found = Log(two.url)
+    yield found
+    found.conn.close()
+
+
+WRONG = {
+    "bulk_action_page": {"action": "triage"},
+    "new_ticket_form": {"device": "fk-20417"},
+    "ticket_action_page": {"action": "take", "minutes": "x"},
+    "start_loan_page": {"tag": "x"},
+    "end_loan_page": {"tag": "x"},
+    "place_page": {"place": "workshop", "tag": "x"},
+    "replay_page": {},
+    "rule_switch_page": {"action": "enable", "why": ""},
+    "override_block_page": {"why": "x"},
+}
+"""Forms that come back as a page when what was typed cannot be done, and such a wrong."""
+PROBLEMS_ONLY = {
+    "my_sharing_change_page", "self_help_page", "my_blocks_page", "check_entry_page",
+}  # fmt: skip
+"""Forms that are answered with a way on or with a problem, which shows no data."""
+
+
+def forms(app):
+    documented = app.openapi()["paths"]
+    return [
+        (operation_of(route), route.path)
+        for route in endpoints(app.routes)
+        if "POST" in getattr(route, "methods", ())
+        and route.path not in documented
+        and shipped_policy()[operation_of(route)].roles is not None
+    ]
+
+
+def filled(path, things):
+    names = {"device_id": things.device_id, "ticket_no": things.ticket_no, "entry_no": 10**9,
+             "rule_id": "reported-fault", "quarantine_no": things.quarantine_no}  # fmt: skip
+    return re.sub(r"\{(\w+)(?::\w+)?\}", lambda found: str(names[found[1]]), path)
+
+
+def test_a_form_that_is_refused_shows_nothing_that_is_not_written_down(app, client, two, log):
+    with psycopg.connect(two.url) as conn:  # one that cannot be replayed
+        conn.execute("UPDATE quarantine SET payload_size = 9 WHERE tenant_id = 'exempel'")
+    again = set()
+    for operation, path in forms(app):
+        role = min(shipped_policy()[operation].roles - {Role.DEVICE})
+        typed = WRONG.get(operation, {}) | {"x": "1"}
+        answer = client.post(filled(path, two.own), data=typed, headers=bearer(role) | HERE)
+        if answer.status_code in {200, 409} and "html" in answer.headers["content-type"]:
+            again.add(operation)
+            assert f"{operation}_refused" in {entry[0] for entry in log.news()}, operation
+        else:
+            assert operation in PROBLEMS_ONLY, (operation, answer.status_code, answer.text[-900:])
+    assert again == set(WRONG)
+
+
+def test_a_refused_form_says_whom_the_page_that_came_again_concerns(client, two, log):
+    answer = client.post(
+        f"/devices/{two.own.device_id}/placement",
+        data={"place": "workshop", "tag": "x"},
+        headers=bearer(Role.TECHNICIAN) | HERE,
+    )
+    assert answer.status_code == 409
+    device = two.own.device_id
+    assert log.news() == [
+        ("place_page_refused", "device", device, device, two.own.loan_no, f"p-{device}")
+    ]
+
+
+def test_each_ticket_that_was_left_as_it_was_has_an_entry(client, two, log):
+    rows = {"ticket": [f"{two.own.ticket_no}:1", "999999:1"], "action": "void"}
+    answer = client.post("/tickets/actions", data=rows, headers=bearer(Role.SERVICE_DESK) | HERE)
+    assert answer.status_code == 409
+    found = log.news()
+    assert [entry[:3] for entry in found] == [
+        ("bulk_action_page_refused", "ticket", str(two.own.ticket_no)),
+        ("bulk_action_page_refused", "ticket", "999999"),
+    ]
+    assert found[0][3] == two.own.device_id
