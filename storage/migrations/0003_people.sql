@@ -242,8 +242,11 @@ CREATE POLICY own_link ON person_link FOR SELECT TO fjarrkoll_api USING (
 CREATE POLICY new_link ON person_link FOR INSERT TO fjarrkoll_api WITH CHECK (
     EXISTS (SELECT FROM loan WHERE loan.loan_no = person_link.loan_no OFFSET 0));
 
+-- A centre's staff see those of its devices only; what names no known device is the tenant's.
 CREATE POLICY own_messages ON quarantine TO fjarrkoll_api USING (
     tenant_id = (SELECT scope_tenant_id()) AND (SELECT scope_is_staff())
-    AND NOT is_device_of_another(device_id));
+    AND NOT is_device_of_another(device_id)
+    AND ((SELECT scope_reach()) = 'tenant'
+        OR EXISTS (SELECT FROM device d WHERE d.id = quarantine.device_id OFFSET 0)));
 CREATE POLICY own_deliveries ON outbox TO fjarrkoll_api
     USING (payload ->> 'tenant' = (SELECT scope_tenant_id()));
