@@ -27,6 +27,7 @@ from api.schemas import (
     WholeFindingOut,
     WholeTicketOut,
 )
+from fleet.access.callers import Caller, Role
 from storage import deadlines, queue, reading
 from storage.connection import Connection
 from storage.reading import (
@@ -45,6 +46,7 @@ FAULTS_SHOWN: Final = 200
 FINDINGS_SHOWN: Final = 50
 MEMBERS_SHOWN: Final = 100
 CASES_SHOWN: Final = 5
+_NO_CASES: Final = SimilarCasesOut(cases=[], by_outcome={}, by_part={})
 
 TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -53,19 +55,30 @@ TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
 def list_tickets(
     rooms: InRooms, errand: InErrand, asked: Annotated[TicketsAsked, Query()]
 ) -> TicketPage:
-    """Open tickets by the deadline that binds, or the worst first; or ended ones, newest first."""
+    """Open tickets by the deadline that binds, or the worst first; or ended ones, newest first.
+
+    A patient is not told who has a ticket, and `assignee` means nothing to them.
+    """
     asker = Asker(errand.caller.name, datetime.now(UTC))
+    untold = _untold(errand.caller)
+    if untold:
+        asked = asked.model_copy(update={"assignee": None})
     with rooms.read(errand) as conn:
         found = page_of(conn, asked, asker)
         counts = queue.counts(conn, asker.name, asker.now)
     return TicketPage(
-        items=[ticket_out(row, asker.now) for row in found.tickets],
+        items=[ticket_out(row, asker.now).model_copy(update=untold) for row in found.tickets],
         next_cursor=found.next_cursor,
         open_n=counts.by_severity,
         overdue_n=counts.overdue_n,
         at_risk_n=counts.at_risk_n,
         unassigned_n=counts.unassigned_n,
     )
+
+
+def _untold(caller: Caller, **more: object) -> dict[str, object]:
+    """What replaces fields of a ticket that a patient is not told: who has it, and `more`."""
+    return {"assignee": None, **more} if caller.role is Role.PATIENT else {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,11 +143,15 @@ def get_ticket(
     ticket_no: TicketNo,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """One ticket with what it rests on, what was done before, and what happened to it."""
+    """One ticket with what it rests on, what was done before, and what happened to it.
+
+    For a patient `events` and `similar` are empty, and nobody has it: they say who did what.
+    """
     now = datetime.now(UTC)
     with rooms.read(errand) as conn:
         whole = whole_ticket(conn, ticket_no, now)
-    body = _whole_out(whole, now).model_dump_json(by_alias=True).encode()
+    untold = _untold(errand.caller, events=[], similar=_NO_CASES)
+    body = _whole_out(whole, now).model_copy(update=untold).model_dump_json(by_alias=True).encode()
     tag = tag_of(whole.ticket.version, body)
     if is_unchanged(if_none_match, tag):
         return Response(status_code=304, headers={"ETag": tag})

@@ -14,6 +14,8 @@ import pytest
 from starlette.testclient import TestClient
 from support.people import UNIT, access_settings, bearer
 
+from api.access.gate import endpoints, operation_of
+from api.access.policy import shipped_policy
 from api.app import create_app
 from api.process import ApiSettings
 from fleet.access.callers import Role
@@ -131,6 +133,38 @@ def test_a_patient_sees_nothing_of_anybody_else(place):
         assert place.get(address, bertil).status_code == 404
     sharing = place.post(f"/api/v1/me/devices/{CHAIR}/sharing", bertil, json={"share": False})
     assert sharing.status_code == 404
+
+
+def readable(place, number):
+    """The addresses that a patient may read, of the chair and its ticket."""
+    names = {"device_id": CHAIR, "ticket_no": number, "policy_name": "vgr", "name": "x.css"}
+    for route in endpoints(place.client.app.routes):
+        rule = shipped_policy()[operation_of(route)]
+        is_read = "GET" in getattr(route, "methods", ()) and operation_of(route) != "stream"
+        if is_read and rule.roles is not None and Role.PATIENT in rule.roles:
+            path = re.sub(r"\{(\w+)\}", lambda found: str(names.get(found[1], "x")), route.path)
+            yield operation_of(route), path
+
+
+def test_a_patient_is_not_told_who_of_the_staff_does_what(place):
+    desk = bearer(Role.SERVICE_DESK)
+    number = place.ticket_no
+    for version, told in enumerate(
+        ({"action": "take", "why": "Karim kan"}, {"action": "solve", "outcome": "real_fault"}), 1
+    ):
+        done = place.post(
+            f"/api/v1/tickets/{number}/actions", desk | {"If-Match": f'"{version}"'}, json=told
+        )
+        assert done.status_code < 300, done.text
+    assert place.get(f"/api/v1/tickets/{number}", frida).json()["events"]
+    read = {name: place.get(path, astrid) for name, path in readable(place, number)}
+    assert len(read) > 20
+    assert [name for name, answer in read.items() if "Karim" in answer.text] == []
+    whole = read["get_ticket"].json()
+    assert (whole["assignee"], whole["events"], whole["similar"]["cases"]) == (None, [], [])
+    for asked in ("Karim Kundtjänst", "none"):  # the filter tells nothing either
+        listed = place.get(f"/api/v1/tickets?assignee={asked}", astrid).json()["items"]
+        assert [ticket["assignee"] for ticket in listed] == [None]
 
 
 def test_the_time_before_the_loan_is_not_there(place):
