@@ -88,7 +88,7 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
     if not rule.allows(caller.role):
         raise _not_this_role(caller)
     errand = _errand(request, caller, rule)
-    if rule.log is Log.READ:
+    if rule.log is Log.READ or (rule.log is Log.NOTHING and "device" in errand.objects):
         record_read(rooms, errand)
     return errand
 
@@ -175,19 +175,23 @@ def _errand(request: Request, caller: Caller, rule: Rule) -> Errand:
         for name, value in request.path_params.items()
         if (found := _OBJECT.fullmatch(name))
     }
-    if request.url.path.startswith(FHIR_PREFIX):
-        objects |= _device_named(request)
+    objects |= _device_named(request)
     why = request.headers.get(_WHY_HEADER, "")[:_WHY_MAX]
     return Errand(caller, scope, rule.operation, rule.log, uuid4().hex, objects, why)
 
 
 def _device_named(request: Request) -> dict[str, str]:
-    """FHIR names a device inside other ids and in references: the log needs to know of it."""
-    own = request.path_params.get("device_id")
-    names = [f"Device/{own}"] if own else [*map(str, request.path_params.values())]
-    names += request.query_params.values()
-    found = named_device(names)
-    return {} if found is None else {"device": found}
+    """The device that an address names otherwise than as what it is about: the log knows it too.
+
+    FHIR names it inside other ids and in references. Lists have it as a filter; where the path says
+    what is asked for, a parameter that nobody reads must not say whom it concerns.
+    """
+    query = request.query_params
+    if request.url.path.startswith(FHIR_PREFIX):
+        found = named_device(request.path_params, query.values())
+    else:
+        found = None if request.path_params else query.get("device", "")[:200]
+    return {"device": found} if found else {}
 
 
 def _not_this_role(caller: Caller) -> ProblemError:

@@ -140,3 +140,33 @@ def test_each_ticket_that_was_left_as_it_was_has_an_entry(client, two, log):
         ("bulk_action_page_refused", "ticket", "999999"),
     ]
     assert found[0][3] == two.own.device_id
+
+
+@pytest.mark.parametrize(
+    "path", ["/api/v1/tickets", "/api/v1/findings", "/api/v1/ledger", "/api/v1/quarantine", "/"]
+)
+def test_a_list_of_one_device_is_a_read_of_it(client, two, log, path):
+    device, admin = two.own.device_id, bearer(Role.ADMINISTRATOR)
+    assert client.get(path, params={"device": device}, headers=admin).status_code == 200
+    ((action, *about),) = log.news()
+    assert action in shipped_policy()
+    assert about == ["device", device, device, two.own.loan_no, f"p-{device}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/api/v1/devices/{device_id}/gaps", "device"),
+        ("/api/v1/quarantine/{quarantine_no}", "quarantine"),
+        ("/tickets/{ticket_no}?device=fk-90001", "ticket"),
+        ("/api/v1/fhir/DeviceMetric/{device_id}.1", "device_metric"),
+    ],
+)
+def test_what_is_read_says_whom_it_concerns_and_no_parameter_says_another(
+    client, two, log, path, kind
+):
+    address = path.format_map(vars(two.own))
+    assert client.get(address, headers=bearer(Role.ADMINISTRATOR)).status_code == 200
+    ((_, *about),) = log.news()
+    assert about[0] == kind
+    assert about[2:] == [two.own.device_id, two.own.loan_no, f"p-{two.own.device_id}"]
