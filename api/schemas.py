@@ -313,6 +313,10 @@ class WholeFindingOut(FindingOut):
     """A finding with the values it rests on, in stored units; at most 200."""
 
     points: list[FindingPointOut]
+    is_withheld: bool = Field(
+        False,
+        description="Its evidence may be from before the loan: words and numbers are empty.",
+    )
 
 
 class MemberOut(Out):
@@ -362,6 +366,9 @@ class WholeTicketOut(TicketOut):
 
     body_sv: str
     body_en: str
+    is_withheld: bool = Field(
+        description="What it rests on may be from before the loan: the body is empty."
+    )
     findings: list[WholeFindingOut]
     members: list[MemberOut]
     episodes: list[EpisodeOut]

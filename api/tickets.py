@@ -13,7 +13,6 @@ from api.asking import TicketsAsked
 from api.deadlines import deadlines_out
 from api.dues import dues
 from api.etags import is_unchanged, tag_of
-from api.grounds import whole_finding_out
 from api.meanings import episode_out, fault_out, ticket_out
 from api.problems import READING, not_found
 from api.queue import Asker, page_of
@@ -27,8 +26,9 @@ from api.schemas import (
     WholeFindingOut,
     WholeTicketOut,
 )
+from api.withheld import told_findings
 from fleet.access.callers import Caller, Role
-from storage import deadlines, queue, reading
+from storage import deadlines, privacy, queue, reading
 from storage.connection import Connection
 from storage.reading import (
     EpisodeRow,
@@ -46,6 +46,7 @@ FAULTS_SHOWN: Final = 200
 FINDINGS_SHOWN: Final = 50
 MEMBERS_SHOWN: Final = 100
 CASES_SHOWN: Final = 5
+_NO_BODY: Final = TicketBody("", "")
 _NO_CASES: Final = SimilarCasesOut(cases=[], by_outcome={}, by_part={})
 
 TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
@@ -87,6 +88,7 @@ class WholeTicket:
 
     ticket: TicketRow
     body: TicketBody
+    is_withheld: bool
     findings: list[WholeFindingOut]
     members: list[MemberRow]
     episodes: list[EpisodeRow]
@@ -104,11 +106,15 @@ def whole_ticket(conn: Connection, ticket_no: int, now: datetime) -> WholeTicket
     """
     row = known_ticket(conn, ticket_no)
     is_group = row.device_no is None
+    bounds = privacy.told_from(conn, ticket_no)
     found = reading.ticket_findings(conn, ticket_no, FINDINGS_SHOWN)
+    findings = told_findings(conn, found, bounds.since)
+    is_withheld = bounds.rests_on_older or any(finding.is_withheld for finding in findings)
     return WholeTicket(
         ticket=row,
-        body=reading.ticket_body(conn, ticket_no),
-        findings=[whole_finding_out(finding) for finding in found],
+        body=_NO_BODY if is_withheld else reading.ticket_body(conn, ticket_no),
+        is_withheld=is_withheld,
+        findings=findings,
         members=reading.ticket_members(conn, ticket_no, MEMBERS_SHOWN) if is_group else [],
         episodes=reading.ticket_episodes(conn, ticket_no),
         faults=reading.ticket_faults(conn, ticket_no, FAULTS_SHOWN),
@@ -163,6 +169,7 @@ def _whole_out(whole: WholeTicket, now: datetime) -> WholeTicketOut:
         **ticket_out(whole.ticket, now).model_dump(),
         body_sv=whole.body.body_sv,
         body_en=whole.body.body_en,
+        is_withheld=whole.is_withheld,
         findings=whole.findings,
         members=[MemberOut.model_validate(member) for member in whole.members],
         episodes=[episode_out(episode) for episode in whole.episodes],

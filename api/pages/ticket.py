@@ -123,6 +123,7 @@ def _why(conn: Connection, whole: WholeTicket, say: Say) -> dict[str, Any]:
     grounds_shown = grounds(conn, whole.ticket, whole.findings, say)
     return {
         "body": told,
+        "is_withheld": whole.is_withheld,
         "sections": _sections(told, say, grounds_shown),
         "grounds": grounds_shown,
         "storm": _storm_of(whole.ticket.subject),
@@ -167,7 +168,7 @@ def _storm_of(subject: str) -> int | None:
 
 def _sections(body: str, say: Say, grounds_shown: object) -> list[tuple[str, list[str]]]:
     """The ticket's own text; why it exists is told from its findings where there are any."""
-    sections = sections_of(body)
+    sections = sections_of(body) if body else []
     if not grounds_shown:
         return sections
     return [section for section in sections if section[0] != say.t("ticket.why")]

@@ -204,3 +204,11 @@ SELECT DISTINCT ON (object_id) object_id::bigint, name, at, why FROM audit
 WHERE tenant_no = tenant_no_of(%(tenant)s::text) AND object_kind = 'entry'
     AND action = ANY(%(actions)s::text[]) AND object_id = ANY(%(entries)s::text[])
 ORDER BY object_id, audit_no DESC;
+
+-- name: told_from
+-- From when on the caller sees the device of a ticket, no time for always; and whether the ticket
+-- rests on findings that the caller does not see.
+SELECT nullif(seen_from(k.device_no), '-infinity'), EXISTS (
+    SELECT FROM ticket_finding l WHERE l.ticket_no = k.ticket_no
+        AND NOT EXISTS (SELECT FROM finding f WHERE f.finding_no = l.finding_no OFFSET 0))
+FROM ticket k WHERE k.ticket_no = %(ticket_no)s::bigint;

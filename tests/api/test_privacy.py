@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from starlette.testclient import TestClient
 from support.people import UNIT, access_settings, bearer
 
@@ -173,6 +174,62 @@ def test_the_time_before_the_loan_is_not_there(place):
     own = place.get(f"{before}&metric=battery_voltage_v", astrid).json()["points"]
     care = place.get(f"{before}&metric=battery_voltage_v", frida).json()["points"]
     assert (len(found), len(own), len(care)) == (2, 1, 1)
+
+
+FINDING = """
+WITH found AS (
+    INSERT INTO finding (tenant_no, device_no, subject, rule_id, rule_version, about, cause, need,
+        severity, usability, fixer, component, started_at, last_at, known_at, confidence, detail)
+    SELECT tenant_no, device_no, 'device', rule_id, version, 'battery_voltage_v', 'x', 'ticket',
+        'major', 'degraded', 'technician', 'battery', %(at)s, %(at)s, %(at)s, 1, %(detail)s
+    FROM device, rule_version WHERE id = 'wc-1' AND rule_id = %(rule)s
+    RETURNING finding_no
+)
+INSERT INTO ticket_finding (ticket_no, finding_no) SELECT %(ticket)s, finding_no FROM found
+"""
+
+
+def found(place, rule: str, at: datetime, since: datetime) -> None:
+    """The ticket rests on what a rule says, with values from `since` on."""
+    told = ["mycket äldre bruk", "much older use"]
+    detail = {
+        "said": {"title": told, "happened": told, "action": told, "user": ["", ""]},
+        "points": [[round(when.timestamp() * 1000), "battery_voltage_v", 7.125]
+                   for when in (since, at)],
+        "measures": {"limit": 7.125}, "ruled_out": [told],
+    }  # fmt: skip
+    with psycopg.connect(place.url) as conn:
+        values = {"at": at, "detail": Jsonb(detail), "rule": rule, "ticket": place.ticket_no}
+        conn.execute(FINDING, values)
+        conn.execute("UPDATE ticket SET body_sv = 'mycket äldre bruk'")
+
+
+@pytest.mark.parametrize(
+    ("rule", "at_d", "since_d", "is_withheld"),
+    [
+        ("reported-fault", 1, 2, False),  # it speaks of the episode alone
+        ("reported-fault", 1, 40, True),  # values from before the loan
+        ("reported-fault", 35, 36, True),  # a finding that they do not see
+        ("silent-wheelchair", 1, 2, True),  # it looks back 60 days
+    ],
+)
+def test_what_a_ticket_says_of_the_time_before_the_loan_is_kept_back(
+    place, rule, at_d, since_d, is_withheld
+):
+    found(place, rule, NOW - at_d * DAY, NOW - since_d * DAY)
+    address = f"/tickets/{place.ticket_no}"
+    for who in (astrid, frida):
+        ticket = place.get(f"/api/v1{address}", who).json()
+        assert ticket["is_withheld"] is is_withheld
+        assert ("äldre bruk" in str(ticket)) is not is_withheld
+        assert ("7.125" in str(ticket)) is not is_withheld
+        assert ticket["title_sv"], ticket["user_sv"]
+    page = place.get(f"{address}?lang=sv", frida).text
+    assert ("äldre bruk" in page) is not is_withheld
+    assert ("går längre tillbaka än lånet" in page) is is_withheld
+    staff = place.get(f"/api/v1{address}", technician).json()
+    assert (staff["is_withheld"], staff["body_sv"]) == (False, "mycket äldre bruk")
+    assert len(staff["findings"][0]["points"]) == 2
 
 
 @pytest.mark.parametrize("helped", ["yes", "no"])
