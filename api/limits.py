@@ -29,7 +29,7 @@ HEAVY: Final = frozenset({
 })  # fmt: skip
 """Operations that read many rows. Only so many run at once, so light ones always get through."""
 
-SIGN_INS: Final = frozenset({"start_sign_in", "finish_sign_in"})
+SIGN_INS: Final = frozenset({"sign_in_page", "start_sign_in", "finish_sign_in"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,8 @@ class Limits:
 
     Attributes:
         requests_per_s: of one signed-in caller.
-        sign_ins_per_s: attempts to sign in, and tokens that are refused, of one address.
+        sign_ins_per_s: attempts to sign in, with their pages, and tokens that are refused or of a
+            key that is not known, of one address.
         heavy: requests at once that read many rows, of all callers; and of one.
         heavy_wait_s: how long such a request waits for its turn.
         streams: open streams of all callers; and of one.
