@@ -160,6 +160,17 @@ class Guard:
             rate = f"{self._limits.sign_ins_per_s:g} attempts a second from one address"
             raise limit_tripped("address-sign-ins", rate, wait_s)
 
+    def check_attempt(self, caller: Caller) -> None:
+        """Count an attempt of somebody who is signed in at what could be guessed.
+
+        Raises:
+            ProblemError: 429.
+        """
+        wait_s = self._addresses.take((caller.tenant, caller.subject), time.monotonic())
+        if wait_s:
+            rate = f"{self._limits.sign_ins_per_s:g} attempts a second of one caller"
+            raise limit_tripped("caller-attempts", rate, wait_s)
+
     def heavy_tripped(self) -> ProblemError:
         most = f"{self._limits.heavy_per_caller} of one caller, {self._limits.heavy} of all"
         return limit_tripped("heavy-requests", f"large answers at once: {most}", 1)

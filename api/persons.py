@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import IO, Annotated, Final
@@ -17,10 +17,10 @@ from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.asking import _Asked
 from api.problems import CREATING, READING, ProblemError, not_found
-from api.rooms import InRooms
+from api.rooms import InRooms, Rooms
 from api.schemas import Instant, Out
 from api.texts import text
 from storage import erasure, privacy
@@ -65,18 +65,26 @@ def export_person(rooms: InRooms, errand: InErrand, told: PersonTold) -> Streami
     """Everything about a person's loans, also what they do not share. Staff have no names in it."""
     with ExitStack() as undo:
         file = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
-        with rooms.change(_about(errand, told)) as conn:
-            _exported(conn, errand.caller.tenant, told.person, file)
+        with _of_somebody(rooms, _about(errand, told)) as conn:
+            erasure.export(conn, errand.caller.tenant, told.person, file, datetime.now(UTC))
         undo.pop_all()  # it is closed when it has been sent
     headers = {"Content-Disposition": 'attachment; filename="export.zip"'}
     return StreamingResponse(_pieces(file), media_type=_ARCHIVE, headers=headers)
 
 
-def _exported(conn: Connection, tenant: str, person: str, out: IO[bytes]) -> None:
+@contextmanager
+def _of_somebody(rooms: Rooms, errand: Errand) -> Iterator[Connection]:
+    """A change about a person. Asking for one who is not there is written down: it is a question.
+
+    Raises:
+        ProblemError: 404.
+    """
     try:
-        erasure.export(conn, tenant, person, out, datetime.now(UTC))
+        with rooms.change(errand) as conn:
+            yield conn
     except PrivacyError as exc:
-        raise _nobody() from exc
+        record_refused(rooms, errand)
+        raise not_found("loan that is linked to that pseudonym") from exc
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
@@ -84,10 +92,6 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
         file.seek(0)
         while piece := file.read(_PIECE_BYTES):
             yield piece
-
-
-def _nobody() -> ProblemError:
-    return not_found("loan that is linked to that pseudonym")
 
 
 class ErasedLoanOut(Out):
@@ -121,7 +125,7 @@ class ErasureTold(PersonTold):
 @router.post("/persons/erase", operation_id="erase_person", responses=CREATING)
 def erase_person(rooms: InRooms, errand: InErrand, told: ErasureTold) -> ErasureOut:
     """Erase what the law lets go of a person's finished loans. A hold beats it."""
-    with rooms.change(_about(errand, told)) as conn:
+    with _of_somebody(rooms, _about(errand, told)) as conn:
         result = _erased(conn, told.person, dry_run=told.dry_run)
     return ErasureOut(
         erased=[ErasedLoanOut.model_validate(one) for one in result.erased],
@@ -141,11 +145,8 @@ def erase_person(rooms: InRooms, errand: InErrand, told: ErasureTold) -> Erasure
 
 def _erased(conn: Connection, person: str, *, dry_run: bool) -> erasure.Erasure:
     """Do it; on trial it is done and taken back, so that the answer is what would happen."""
-    try:
-        with conn.transaction(force_rollback=dry_run):
-            return erasure.erase(conn, person)
-    except PrivacyError as exc:
-        raise _nobody() from exc
+    with conn.transaction(force_rollback=dry_run):
+        return erasure.erase(conn, person)
 
 
 class HoldOut(Out):
@@ -204,6 +205,7 @@ def place_hold(rooms: InRooms, errand: InErrand, told: HoldTold) -> HoldMadeOut:
         with rooms.change(noted) as conn:
             return HoldMadeOut(hold_no=privacy.hold(conn, **_fields(told), who=who, now=now))
     except PrivacyError as exc:
+        record_refused(rooms, noted)
         raise ProblemError(409, "no-hold", f"No hold is placed: {exc}.", "See GET /holds.") from exc
 
 

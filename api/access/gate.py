@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
 
+import structlog
 from fastapi import Depends, Request
 from starlette.routing import BaseRoute
 
@@ -29,6 +30,8 @@ from fleet.access.scopes import NoReachError, Scope, scope_of
 from fleet.fhir.ids import named_device
 from storage.audit import AuditUnavailableError
 from storage.connection import DataRejectedError
+
+log = structlog.get_logger(__name__)
 
 _WHY_HEADER: Final = "x-reason"
 _WHY_MAX: Final = 500
@@ -86,6 +89,13 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
     request.state.caller = caller
     rooms.guard.check_caller(caller)
     if not rule.allows(caller.role):
+        log.info(
+            "refused",
+            tenant=caller.tenant,
+            subject=caller.subject,
+            role=str(caller.role),
+            operation=rule.operation,
+        )
         raise _not_this_role(caller)
     errand = _errand(request, caller, rule)
     if rule.log is Log.READ or (rule.log is Log.NOTHING and "device" in errand.objects):

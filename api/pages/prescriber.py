@@ -107,14 +107,14 @@ def override_block_page(rooms: InRooms, errand: InErrand, say: Voice, form: Post
     refused = ""
     if len(why) < OVERRIDE_WHY_MIN:
         refused = say.t("prescriber.override.short", n=OVERRIDE_WHY_MIN)
+        record_refused(rooms, replace(errand, why=why))
     else:
         try:
             device_id = overridden(rooms, errand, individual_no, why)
             return RedirectResponse(say.link(f"/devices/{device_id}"), 303)
         except ProblemError as exc:
-            if exc.status >= 500:
+            if exc.status == 429 or exc.status >= 500:
                 raise
             refused = say.t("prescriber.override.none")
-    record_refused(rooms, replace(errand, why=why))
     with rooms.read(errand) as conn:
         return _shown(conn, say, 409, individual_no=individual_no, why=why, refused=refused)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import psycopg
 import pytest
@@ -170,3 +171,50 @@ def test_what_is_read_says_whom_it_concerns_and_no_parameter_says_another(
     ((_, *about),) = log.news()
     assert about[0] == kind
     assert about[2:] == [two.own.device_id, two.own.loan_no, f"p-{two.own.device_id}"]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/api/v1/persons/export", {}),
+        ("/api/v1/persons/erase", {"dry_run": True}),
+        ("/api/v1/persons/erase", {"dry_run": False}),
+    ],
+)
+def test_whoever_asks_for_a_person_that_is_not_there_stands_in_the_log(client, log, path, told):
+    asked = {"person": "p-gissad", "why": "Begäran 2026-117"} | told
+    answer = client.post(path, json=asked, headers=bearer(Role.ADMINISTRATOR))
+    assert answer.status_code == 404
+    ((action, *about),) = log.news()
+    assert action in {"export_person_refused", "erase_person_refused"}
+    assert about == ["person", "p-gissad", None, None, "p-gissad"]
+
+
+def test_guesses_at_a_blocked_loan_are_written_down_and_counted(two, log):
+    limits = replace(LIMITS, sign_ins_per_s=0.01, sign_in_burst=2)
+    app = create_app(ApiSettings(two.url, access_settings(), port=0, limits=limits))
+    guess = {"individual_no": "4471 9999", "why": "Hittad utan pump på natten"}
+    unit = bearer(Role.PRESCRIBER)
+    with TestClient(app, base_url="http://127.0.0.1:8460", follow_redirects=False) as client:
+        answers = [
+            client.post("/api/v1/me/overrides", json=guess, headers=unit),
+            client.post("/my-loans/overrides", data=guess, headers=unit | HERE),
+            client.post("/my-loans/overrides", data=guess, headers=unit | HERE),
+        ]
+        assert [answer.status_code for answer in answers] == [404, 409, 429]
+        other = bearer(Role.PRESCRIBER, subject="somebody-else")
+        assert client.post("/api/v1/me/overrides", json=guess, headers=other).status_code == 404
+    entries = [entry[:3] for entry in log.news()]
+    assert entries == [
+        ("override_block_refused", "individual", "4471 9999"),
+        ("override_block_page_refused", "individual", "4471 9999"),
+        ("override_block_refused", "individual", "4471 9999"),
+    ]
+
+
+def test_a_role_that_may_not_is_named_in_the_process_log(client, capfd):
+    assert client.get("/api/v1/audit", headers=bearer(Role.TECHNICIAN)).status_code == 403
+    said = "".join(capfd.readouterr())
+    assert "refused" in said
+    assert "list_audit" in said
+    assert "exempel-technician" in said
