@@ -16,6 +16,7 @@ from api.problems import READING
 from api.rooms import InRooms
 from api.schemas import Instant, Out
 from fleet.access.audit import Row
+from fleet.access.callers import Caller, Role
 from storage import audit, privacy
 from storage.audit import AuditFilter
 from storage.connection import Connection
@@ -52,7 +53,7 @@ class EntryOut(Out):
     object_id: str | None
     device_id: str | None
     loan_no: int | None
-    person: str | None
+    person: str | None = Field(description="For auditors only: the pseudonym of the loan.")
     why: str | None
     request_id: str | None
     hash: str
@@ -79,7 +80,15 @@ def list_audit(
     )
     with rooms.read(errand) as conn:
         shown, following = listed(conn, wanted, asked.limit, before)
-    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+    entries = [_entry_out(row) for row in shown]
+    if not may_read_persons(errand.caller):
+        entries = [entry.model_copy(update={"person": None}) for entry in entries]
+    return EntryPage(items=entries, next_cursor=following)
+
+
+def may_read_persons(caller: Caller) -> bool:
+    """Whether the caller may read from the log who had which loan: staff otherwise never do."""
+    return caller.role is Role.AUDITOR
 
 
 def listed(

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
 from api.access.gate import Errand, InErrand
-from api.audit import listed
+from api.audit import listed, may_read_persons
 from api.forms import Posted
 from api.own import what_was_done
 from api.problems import not_found
@@ -55,6 +55,7 @@ def access_log_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
         say,
         rows=[(row, what_was_done(row.entry.action)) for row in rows],
         checks=checks,
+        may_read_persons=may_read_persons(errand.caller),
         sample_n=sample_n,
         seed=seed,
         next_cursor=following,

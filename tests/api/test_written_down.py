@@ -218,3 +218,14 @@ def test_a_role_that_may_not_is_named_in_the_process_log(client, capfd):
     assert "refused" in said
     assert "list_audit" in said
     assert "exempel-technician" in said
+
+
+def test_the_log_links_loans_to_persons_for_auditors_only(client, two):
+    device = two.own.device_id
+    assert client.get(f"/devices/{device}", headers=bearer(Role.TECHNICIAN)).status_code == 200
+    for role, person in ((Role.AUDITOR, f"p-{device}"), (Role.ADMINISTRATOR, None)):
+        found = client.get("/api/v1/audit?subject=exempel-technician", headers=bearer(role)).json()
+        assert found["items"][0]["loan_no"] == two.own.loan_no
+        assert {entry["person"] for entry in found["items"]} == {person}
+        page = client.get("/access-log", headers=bearer(role)).text
+        assert (f"p-{device}" in page) is (person is not None)
