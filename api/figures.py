@@ -32,6 +32,7 @@ from fleet.figures import (
 )
 from fleet.periods import Period, around, period_of
 from fleet.sla.calendar import local_day
+from fleet.spreadsheets import harmless
 from fleet.words import Lang
 from storage import figures as stored
 from storage.connection import Connection
@@ -325,11 +326,6 @@ def _numbers(found: Figures, lang: Lang) -> Iterator[str]:
     yield "" if five.value is None else typography.number(100 * five.value, lang, 1)
     yield from map(str, (found.remote.hit_n, found.held.hit_n, found.held.n))
     yield str(found.minutes.sum_min)
-
-
-def harmless(text: str) -> str:
-    """A cell that a spreadsheet takes for text, whatever it begins with."""
-    return f"'{text}" if text[:1] in set("=+-@\t\r") else text
 
 
 def csv_answer(found: Counted, lang: Lang) -> Response:

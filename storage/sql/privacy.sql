@@ -133,6 +133,15 @@ SELECT at, received_at, system, code, state, count FROM fault_event
 WHERE device_no = %(device_no)s::int AND at >= %(low)s::timestamptz AND at < %(high)s::timestamptz
 ORDER BY at, epoch, seq, idx;
 
+-- name: loan_refused
+-- What a device sent in a range and could not be stored, in order.
+SELECT q.received_at, q.reason, q.payload
+FROM device d JOIN tenant t USING (tenant_no)
+    JOIN quarantine q ON q.device_id = d.id AND q.tenant_id = t.id
+WHERE d.id = %(device)s::text AND q.last_at >= %(low)s::timestamptz
+    AND q.received_at < %(high)s::timestamptz
+ORDER BY q.received_at, q.quarantine_no;
+
 -- name: loan_tickets
 -- The tickets that began on a device in a range, in order.
 SELECT ticket_no, title_sv, title_en, user_sv, user_en, state, order_kind, severity, started_at,

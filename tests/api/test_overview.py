@@ -13,11 +13,11 @@ from support.people import access_settings, bearer
 from support.records import message, record, register
 
 from api.app import create_app
-from api.figures import harmless
 from api.pages.health import lanes
 from api.process import ApiSettings
 from fleet.access.callers import Role
 from fleet.rules.reader import shipped_rules
+from fleet.spreadsheets import harmless
 from storage import rules
 from storage.connection import connect
 from storage.intake import Intake

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from support.audits import entry_of
 
 from fleet.access.scopes import Reach, Scope
@@ -563,6 +564,62 @@ def test_erasure_lets_go_what_the_law_lets_go(url, owner):
     hours = owner.execute("SELECT count(*) FROM rollup_hour JOIN metric USING (metric_no)"
                           " WHERE name <> %s", [CARE])  # fmt: skip
     assert hours.fetchone() == (2,)
+
+
+def copied(owner, device: str, at: datetime) -> None:
+    """A message that was refused, and the finding of that time with values from around it."""
+    owner.execute(
+        "INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload,"
+        " payload_size, received_at, last_at) VALUES (sha256(convert_to(%(name)s, 'UTF8')),"
+        " 'malformed', 'x', 't', 'r1', %(device)s, %(payload)s, 6, %(at)s, %(at)s)",
+        {"name": f"{device} {at}", "device": device, "payload": b"\tsecr\xff", "at": at},
+    )
+    points = [[round(when.timestamp() * 1000), metric, 7]
+              for when in (at - 100 * DAY, at) for metric in (SERVICE, CARE)]  # fmt: skip
+    owner.execute(
+        "UPDATE finding SET detail = %s FROM device d WHERE d.device_no = finding.device_no"
+        " AND d.id = %s AND started_at = %s", [Jsonb({"points": points, "said": {}}), device, at]
+    )  # fmt: skip
+
+
+def copies(owner, device: str) -> tuple[list[bytes], list[int]]:
+    """The bytes in quarantine, and how many values each finding keeps, the oldest first."""
+    payloads = owner.execute(
+        "SELECT payload FROM quarantine WHERE device_id = %s ORDER BY received_at", [device]
+    ).fetchall()
+    points = owner.execute(
+        "SELECT jsonb_array_length(detail -> 'points') FROM finding JOIN device d USING (device_no)"
+        " WHERE d.id = %s ORDER BY started_at", [device]
+    ).fetchall()  # fmt: skip
+    return [payload for (payload,) in payloads], [count for (count,) in points]
+
+
+def test_erasure_takes_the_copies_along_and_the_next_users_stay(url, owner):
+    copied(owner, CHAIR, NOW - 40 * DAY)
+    copied(owner, CHAIR, NOW - 10 * DAY)
+    owner.commit()
+    with connect(url, role="fjarrkoll_api") as api:
+        enter(api, STAFF)
+        erase(api, "p-old")
+        api.commit()
+    assert copies(owner, CHAIR) == ([b"", b"\tsecr\xff"], [3, 4])
+
+
+def test_a_hold_keeps_the_copies_too(owner):
+    copied(owner, CHAIR, NOW - 40 * DAY)
+    privacy.hold(owner, device=CHAIR, why="tillbud", who="A", now=NOW)
+    erase(owner, "p-old")
+    assert copies(owner, CHAIR)[0] == [b"\tsecr\xff"]
+
+
+def test_an_export_has_what_could_not_be_stored(owner):
+    copied(owner, CHAIR, NOW - 40 * DAY)
+    copied(owner, CHAIR, NOW - 10 * DAY)
+    out = io.BytesIO()
+    assert export(owner, "r1", "p-old", out, NOW).refused_n == 1
+    text = zipfile.ZipFile(out).read("quarantine.csv").decode()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["device"], row["message"]) == (CHAIR, "'\tsecr\\xff")
 
 
 def test_a_loan_that_runs_stays_and_so_does_its_block(owner):
