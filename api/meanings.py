@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 
 from api.dues import Due, binding, dues
-from api.preview import preview, visible
+from api.preview import HIDDEN, PREVIEW_BYTES, Preview, preview, visible
+from api.privacy import may_read_payload
 from api.schemas import (
     CLOCK_WORDS,
     ClockOut,
@@ -19,6 +20,7 @@ from api.schemas import (
     QuarantinedOut,
     TicketOut,
 )
+from fleet.access.callers import Caller
 from fleet.faults import load_catalogue
 from storage.reading import (
     EpisodeRow,
@@ -137,8 +139,16 @@ def ledger_out(row: LedgerRow) -> DeviceLedgerOut:
     )
 
 
-def quarantined_out(row: QuarantineRow) -> QuarantinedOut:
-    shown = preview(row.payload, row.payload_size)
+def payload_of(row: QuarantineRow, caller: Caller | None, limit: int = PREVIEW_BYTES) -> Preview:
+    """The beginning of a refused message, where the caller may read it."""
+    if not may_read_payload(row.device_class, caller):
+        return HIDDEN
+    return preview(row.payload, row.payload_size, limit)
+
+
+def quarantined_out(row: QuarantineRow, caller: Caller | None = None) -> QuarantinedOut:
+    """A refused message. Whoever is not known gets no payload about a person."""
+    shown = payload_of(row, caller)
     return QuarantinedOut.model_validate(
         {
             "quarantine_no": row.quarantine_no,

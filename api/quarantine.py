@@ -44,7 +44,7 @@ def get_quarantined(
 ) -> QuarantinedOut:
     """One refused message, with the beginning of its payload."""
     with rooms.read(errand) as conn:
-        return quarantined_out(known_message(conn, quarantine_no))
+        return quarantined_out(known_message(conn, quarantine_no), errand.caller)
 
 
 @router.post("/{quarantine_no}/replay", operation_id="replay_quarantined", responses=CREATING)

@@ -496,9 +496,12 @@ class LedgerOut(Out):
 
 
 class PreviewOut(Out):
-    """The beginning of the payload: escaped text, or hex where it is binary."""
+    """The beginning of the payload: escaped text, or hex where it is binary.
 
-    kind: Literal["text", "hex", "empty"]
+    `hidden`: it may hold values about a person, and is for administrators only.
+    """
+
+    kind: Literal["text", "hex", "empty", "hidden"]
     text: str
     is_cut: bool
 

@@ -10,8 +10,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api import cursors
 from api.access.gate import InErrand, record_refused
 from api.access.policy import shipped_policy
-from api.meanings import quarantined_out
-from api.preview import preview
+from api.meanings import payload_of, quarantined_out
 from api.problems import ProblemError
 from api.quarantine import QuarantineNo, known_message, replayed
 from api.rooms import InRooms
@@ -39,7 +38,7 @@ def quarantine_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
     return page(
         "quarantine.html",
         say,
-        rows=[quarantined_out(row) for row in rows[:ROWS]],
+        rows=[quarantined_out(row, errand.caller) for row in rows[:ROWS]],
         wanted=wanted,
         reasons=list(Reason),
         next_cursor=following,
@@ -72,8 +71,8 @@ def _shown(row: QuarantineRow, say: Say, refusal: str | None = None) -> HTMLResp
         "quarantined.html",
         say,
         200 if refusal is None else 409,
-        row=quarantined_out(row),
-        payload=preview(row.payload, row.payload_size, PAYLOAD_BYTES),
+        row=quarantined_out(row, say.caller),
+        payload=payload_of(row, say.caller, PAYLOAD_BYTES),
         may_replay=_may_replay(say) and row.replayed_as in {None, "refused"},
         refusal=refusal,
         is_new=say.query.get("replayed") == "1",

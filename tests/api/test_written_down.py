@@ -229,3 +229,35 @@ def test_the_log_links_loans_to_persons_for_auditors_only(client, two):
         assert {entry["person"] for entry in found["items"]} == {person}
         page = client.get("/access-log", headers=bearer(role)).text
         assert (f"p-{device}" in page) is (person is not None)
+
+
+REFUSED = """
+INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload, payload_size,
+    received_at, last_at)
+SELECT sha256('payload'), 'malformed', 'x', 't', 'exempel', %s, '{"bp": 131', 10, now(), now()
+RETURNING quarantine_no
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "is_shown"), [(None, False), ("ble-blood-pressure", False), ("permobil-m3", True)]
+)
+def test_who_repairs_reads_no_payload_that_may_be_about_a_person(client, two, model, is_shown):
+    with psycopg.connect(two.url) as conn:
+        if model is not None:
+            conn.execute(
+                "INSERT INTO device (id, tenant_no, centre_no, model_id, shard)"
+                " VALUES ('fk-m', 1, 1, %s, 1)", [model]
+            )  # fmt: skip
+        (number,) = conn.execute(REFUSED, ["fk-m"]).fetchone()
+    for role, shown in ((Role.TECHNICIAN, is_shown), (Role.ADMINISTRATOR, True)):
+        for path in (
+            f"/api/v1/quarantine/{number}", "/api/v1/quarantine?device=fk-m",
+            f"/data-health/quarantine/{number}", "/data-health/quarantine?device=fk-m",
+        ):  # fmt: skip
+            answer = client.get(path, headers=bearer(role))
+            assert answer.status_code == 200
+            assert ("131" in answer.text) is shown, (role, path)
+    with psycopg.connect(two.url) as conn:
+        conn.execute("DELETE FROM quarantine WHERE quarantine_no = %s", [number])
+        conn.execute("DELETE FROM device WHERE id = 'fk-m'")
