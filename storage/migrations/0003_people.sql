@@ -88,7 +88,7 @@ AS $$ SELECT EXISTS (SELECT FROM device
 
 -- Telemetry has no row-level security: hypertables with columnstore do not allow it. The API has
 -- no rights on the tables, only these; each begins with the caller's reach, and leaves out what
--- a person does not share (0003_privacy.sql).
+-- a person does not share, and from staff what belongs to care (0003_privacy.sql).
 CREATE FUNCTION seen_samples(
     wanted int, wanted_metric int, low timestamptz, high timestamptz, max_rows int)
 RETURNS TABLE (at timestamptz, value float8, clock smallint)
@@ -96,7 +96,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest timestamptz := public.seen_from(wanted);
-    hidden tstzmultirange := public.hidden_times(wanted, wanted_metric);
+    hidden tstzmultirange := public.kept_times(wanted, wanted_metric);
 BEGIN
     IF earliest IS NULL THEN
         RETURN;
@@ -114,7 +114,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest timestamptz := public.seen_from(wanted);
-    hidden tstzmultirange := public.hidden_times(wanted, wanted_metric);
+    hidden tstzmultirange := public.kept_times(wanted, wanted_metric);
 BEGIN
     IF earliest IS NULL THEN
         RETURN;

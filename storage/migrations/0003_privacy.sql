@@ -111,6 +111,17 @@ BEGIN
     RETURN public.unshared_times(wanted);
 END $$;
 
+-- As hidden_times, and for staff all of what belongs to care, which is nothing for those who repair.
+CREATE FUNCTION kept_times(wanted int, wanted_metric int) RETURNS tstzmultirange
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF public.scope_is_staff() AND EXISTS (
+        SELECT FROM metric WHERE metric_no = wanted_metric AND purpose = 'care') THEN
+        RETURN '{(,)}';
+    END IF;
+    RETURN public.hidden_times(wanted, wanted_metric);
+END $$;
+
 -- Devices of the caller's tenant whose loan did not share at some time.
 CREATE FUNCTION unshared_devices() RETURNS SETOF int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -435,7 +446,7 @@ BEGIN
     END LOOP;
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('unshared_times',
-            'hidden_times', 'unshared_devices', 'is_blocked', 'own_loans', 'blocked_loan_n',
+            'hidden_times', 'kept_times', 'unshared_devices', 'is_blocked', 'own_loans', 'blocked_loan_n',
             'override_block', 'held_by', 'loan_held_by', 'refuse_held', 'keep_held_row',
             'keep_held_loan', 'keep_while_held', 'keep_hold', 'cut_links', 'person_loans',
             'tenant_loan', 'loan_samples', 'erase_samples', 'erase_copies', 'erase_loan',

@@ -261,3 +261,10 @@ def test_who_repairs_reads_no_payload_that_may_be_about_a_person(client, two, mo
     with psycopg.connect(two.url) as conn:
         conn.execute("DELETE FROM quarantine WHERE quarantine_no = %s", [number])
         conn.execute("DELETE FROM device WHERE id = 'fk-m'")
+
+
+def test_the_ledger_of_a_device_is_for_staff(client, two):
+    """It counts from before the loan."""
+    for role, is_shown in ((Role.TECHNICIAN, True), (Role.PRESCRIBER, False)):
+        text = client.get(f"/devices/{two.own.device_id}?lang=sv", headers=bearer(role)).text
+        assert ("Mottagningsliggare" in text) is is_shown

@@ -21,6 +21,7 @@ from fleet.rules.rule import Needs
 from storage import privacy, reading
 from storage.audit import AuditFilter, append, page
 from storage.connection import connect
+from storage.device_reading import contact_hours
 from storage.erasure import erase, export, person_loans, tenants_of
 from storage.facts import load_facts
 from storage.lending import end_loan, start_loan
@@ -170,7 +171,8 @@ def unshared(api):
 @pytest.mark.parametrize("scope", [STAFF, CENTRE, unit(SECOND)], ids=lambda scope: scope.reach)
 @pytest.mark.parametrize("metric", [SERVICE, CARE])
 def test_nobody_but_the_person_reads_what_is_not_shared(unshared, scope, metric):
-    earlier = 1 if scope.reach in {Reach.TENANT, Reach.CENTRE} else 0
+    is_staff = scope.reach in {Reach.TENANT, Reach.CENTRE}
+    earlier = 1 if is_staff and metric == SERVICE else 0  # what belongs to care staff never read
     assert values_seen(unshared, scope, metric) == (earlier, earlier, 0)
     assert values_seen(unshared, person("p-new"), metric) == (1, 1, 1)
 
@@ -181,6 +183,26 @@ def test_what_safety_needs_is_shared_all_the_time(unshared, scope):
     assert (samples, hours, latest) == ((2, 2, 1) if scope in {STAFF, CENTRE} else (1, 1, 1))
     device_no = reading.device_no(unshared, CHAIR)
     assert reading.faults(unshared, device_no, Span(NOW - 15 * DAY, NOW), 9)
+
+
+@pytest.mark.parametrize(
+    ("metric", "staff_n", "unit_n"), [(SAFETY, 2, 1), (SERVICE, 1, 0), (CARE, 0, 0)]
+)
+def test_that_a_device_was_heard_of_is_told_by_what_may_be_seen_of_it(
+    unshared, owner, metric, staff_n, unit_n
+):
+    others = (
+        "DELETE FROM rollup_hour USING metric m"
+        " WHERE m.metric_no = rollup_hour.metric_no AND name <> %s"
+    )
+    owner.execute(others, [metric])
+    owner.commit()
+    span = Span(NOW - 90 * DAY, NOW)
+    found = []
+    for scope in (STAFF, unit(SECOND), person("p-new")):
+        enter(unshared, scope)
+        found.append(len(contact_hours(unshared, reading.device_no(unshared, CHAIR), span)))
+    assert found == [staff_n, unit_n, 1]
 
 
 def test_overviews_of_the_fleet_leave_out_what_is_not_shared(unshared, owner):
