@@ -16,6 +16,7 @@ from api.problems import READING
 from api.rooms import InRooms, Rooms
 from api.schemas import Instant, Out
 from fleet.access.audit import Row
+from fleet.access.callers import Caller, Role
 from storage import audit, privacy
 from storage.audit import AuditFilter
 from storage.connection import Connection
@@ -61,7 +62,7 @@ class EntryOut(Out):
     object_id: str | None
     device_id: str | None
     loan_no: int | None
-    person: str | None
+    person: str | None = Field(description="For auditors only: the pseudonym of the loan.")
     why: str | None
     request_id: str | None
     hash: str
@@ -80,7 +81,7 @@ def list_audit(
     before = cursors.decode("audit", asked.cursor, cursors.read_number)
     with rooms.read(errand) as conn:
         shown, following = listed(conn, _wanted(errand, asked), asked.limit, before)
-    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+    return _entries(errand.caller, shown, following)
 
 
 @router.post("/search", operation_id="search_audit")
@@ -89,7 +90,14 @@ def search_audit(rooms: InRooms, errand: InErrand, asked: AuditSought) -> EntryP
     before = cursors.decode("audit", asked.cursor, cursors.read_number)
     wanted = replace(_wanted(errand, asked), person=asked.person)
     shown, following = sought(rooms, errand, wanted, asked.limit, before)
-    return EntryPage(items=[_entry_out(row) for row in shown], next_cursor=following)
+    return _entries(errand.caller, shown, following)
+
+
+def _entries(caller: Caller, shown: list[Row], following: str | None) -> EntryPage:
+    entries = [_entry_out(row) for row in shown]
+    if not may_read_persons(caller):
+        entries = [entry.model_copy(update={"person": None}) for entry in entries]
+    return EntryPage(items=entries, next_cursor=following)
 
 
 def _wanted(errand: Errand, asked: AuditAsked) -> AuditFilter:
@@ -110,6 +118,11 @@ def sought(
     about = {} if wanted.person is None else {"person": wanted.person}
     with rooms.change(replace(errand, objects=about, person=wanted.person)) as conn:
         return listed(conn, wanted, limit, before_no)
+
+
+def may_read_persons(caller: Caller) -> bool:
+    """Whether the caller may read from the log who had which loan: staff otherwise never do."""
+    return caller.role is Role.AUDITOR
 
 
 def listed(

@@ -244,14 +244,20 @@ def _worst_skew(boots: Sequence[BootRow]) -> int | None:
 
 
 def _records(conn: Connection, seen: View, say: Say) -> dict[str, Any]:
-    """What came in: the reports themselves, the ledger and its gaps."""
+    """What came in: the reports themselves, and for staff the ledger and its gaps.
+
+    A ledger counts from the device's first record on, also what came before a loan.
+    """
     device_no, at = seen.device.device_no, seen.window.at
     high = say.now if at is None else seen.window.span.high
     span = Span(high - LOOK_BACK, high + timedelta(days=2))
     faults = open_to(reading.faults(conn, device_no, span, FAULT_ROWS), say.caller)
+    is_staff = say.caller is not None and say.caller.is_staff
+    ledgers = reading.ledgers_of(conn, device_no) if is_staff else []
     return {
         "faults": [fault_out(fault) for fault in faults],
         "fault_rows": FAULT_ROWS,
-        "ledgers": [ledger_out(row) for row in reading.ledgers_of(conn, device_no)],
-        "gaps": device_reading.gaps_of(conn, device_no, GAP_ROWS),
+        "has_ledger": is_staff,
+        "ledgers": [ledger_out(row) for row in ledgers],
+        "gaps": device_reading.gaps_of(conn, device_no, GAP_ROWS) if is_staff else [],
     }

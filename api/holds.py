@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import Field
 
 from api import cursors
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.asking import _Asked
 from api.persons import NO_NUL, PERSON_MAX, WHY_MIN, Told, for_whole_tenant
 from api.problems import CREATING, READING, ProblemError, not_found
@@ -105,8 +105,12 @@ def placed(rooms: Rooms, errand: Errand, told: HoldTold, now: datetime) -> int:
     for_whole_tenant(errand)
     objects = {"device": told.device} if told.device else {"person": told.person or ""}
     noted = replace(errand, objects=objects, person=told.person, why=told.why)
-    with rooms.change(noted) as conn:
-        return privacy.hold(conn, **_fields(told), who=errand.caller.name, now=now)
+    try:
+        with rooms.change(noted) as conn:
+            return privacy.hold(conn, **_fields(told), who=errand.caller.name, now=now)
+    except PrivacyError:
+        record_refused(rooms, noted)
+        raise
 
 
 def _fields(told: HoldTold) -> dict[str, str]:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import starmap
 from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Depends, Request
 
-from api.access.gate import InErrand
+from api.access.gate import Errand, InErrand
+from api.asking import known_device_no
 from api.problems import STORING, ProblemError, invalid, not_found, too_large
-from api.rooms import InRooms, IntakePool, Meters
+from api.rooms import InRooms, IntakePool, Meters, Rooms
 from api.schemas import AckOut, IngestOut, RefusalOut
-from fleet.access.callers import Caller
+from fleet.access.callers import Role
 from fleet.intake import Message
 from fleet.wire.records import JSON
 from fleet.wire.topics import Topic, TopicError, UpChannel, parse_topic, up_topic
@@ -138,27 +140,45 @@ def ingest_records(
 ) -> IngestOut:
     """Store records of one device; answers 200 only after COMMIT.
 
-    A device speaks for itself; an administrator's program for every device of its tenant.
+    A device speaks for itself; an administrator's program for every device within its reach.
 
     The same code as for MQTT from decoding on. A record that cannot be stored goes to quarantine
     and is listed in `refused`; the request still succeeds. Sending the same records again is
     harmless: the ledger counts them as duplicates.
     """
-    _check_speaker(errand.caller, parse_topic(messages[0].topic))
+    _check_speaker(rooms, errand, parse_topic(messages[0].topic))
     answer = _stored(rooms.intake, messages)
     _count(rooms.meters, answer)
     return answer
 
 
-def _check_speaker(caller: Caller, topic: Topic) -> None:
+def _check_speaker(rooms: Rooms, errand: Errand, topic: Topic) -> None:
     """Refuse records of a device that the caller does not speak for, whether it exists or not.
 
+    What a program sends for a device is in the access log before it is stored.
+
     Raises:
-        ProblemError: 404.
+        ProblemError: 403 a person, 404.
     """
-    is_own = caller.device is None or caller.device == topic.device
+    caller = errand.caller
+    is_own = caller.role is not Role.DEVICE or caller.device == topic.device
     if topic.tenant != caller.tenant or not is_own:
         raise not_found("device with that id")
+    if caller.role is Role.DEVICE:
+        return
+    if not caller.is_service:
+        raise _not_a_program()
+    with rooms.change(replace(errand, objects={"device": topic.device})) as conn:
+        known_device_no(conn, topic.device)
+
+
+def _not_a_program() -> ProblemError:
+    return ProblemError(
+        403,
+        "not-a-program",
+        "Records of other devices are taken from programs, not from people.",
+        "Sign in with the client credentials of a program.",
+    )
 
 
 def _stored(pool: IntakePool, messages: Sequence[Message]) -> IngestOut:

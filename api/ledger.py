@@ -72,5 +72,5 @@ def list_quarantine(
     following = None
     if len(rows) > limit:
         following = cursors.encode("quarantine", (rows[limit - 1].quarantine_no,))
-    items = [quarantined_out(row) for row in rows[:limit]]
+    items = [quarantined_out(row, errand.caller) for row in rows[:limit]]
     return QuarantinePage(items=items, next_cursor=following)

@@ -30,7 +30,7 @@ HEAVY: Final = frozenset({
 })  # fmt: skip
 """Operations that read many rows. Only so many run at once, so light ones always get through."""
 
-SIGN_INS: Final = frozenset({"start_sign_in", "finish_sign_in"})
+SIGN_INS: Final = frozenset({"sign_in_page", "start_sign_in", "finish_sign_in"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,8 @@ class Limits:
 
     Attributes:
         requests_per_s: of one signed-in caller.
-        sign_ins_per_s: attempts to sign in, and tokens that are refused, of one address.
+        sign_ins_per_s: attempts to sign in, with their pages, and tokens that are refused or of a
+            key that is not known, of one address.
         heavy: requests at once that read many rows, of all callers; and of one.
         heavy_wait_s: how long such a request waits for its turn.
         streams: open streams of all callers; and of one.
@@ -159,6 +160,17 @@ class Guard:
         if wait_s:
             rate = f"{self._limits.sign_ins_per_s:g} attempts a second from one address"
             raise limit_tripped("address-sign-ins", rate, wait_s)
+
+    def check_attempt(self, caller: Caller) -> None:
+        """Count an attempt of somebody who is signed in at what could be guessed.
+
+        Raises:
+            ProblemError: 429.
+        """
+        wait_s = self._addresses.take((caller.tenant, caller.subject), time.monotonic())
+        if wait_s:
+            rate = f"{self._limits.sign_ins_per_s:g} attempts a second of one caller"
+            raise limit_tripped("caller-attempts", rate, wait_s)
 
     def heavy_tripped(self) -> ProblemError:
         most = f"{self._limits.heavy_per_caller} of one caller, {self._limits.heavy} of all"

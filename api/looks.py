@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Final
 
+from api.access.gate import REFUSED
 from api.access.policy import Log, shipped_policy
 from api.texts import TEXTS
 from fleet.access.audit import Row
@@ -90,6 +91,8 @@ def _begun(row: Row) -> Look:
 
 def what_was_done(action: str) -> str:
     """The key of the words for an action; whether it was read or changed where it has none."""
+    if action.endswith(REFUSED):
+        return "log.refused"
     if f"action.{action}" in TEXTS:
         return f"action.{action}"
     rule = shipped_policy().get(action)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.asking import DeviceId, _Asked
 from api.looks import Look, looks
 from api.own import OwnDevice, OwnTicket, own_device, own_loan, sent_labels
@@ -334,15 +334,19 @@ def overridden(rooms: InRooms, errand: Errand, individual_no: str, why: str) -> 
     """Pass a block and log it, in one transaction; the device's id.
 
     Raises:
-        ProblemError: 404 there is no such block, 422 no reason that says anything.
+        ProblemError: 404 there is no such block, 422 no reason that says anything, 429 too many
+            attempts: a number can be guessed.
     """
+    rooms.guard.check_attempt(errand.caller)
     try:
         with rooms.pool.write(errand.scope) as conn:
             device_id = privacy.override_block(conn, individual_no, why)
-            if device_id is None:
-                raise not_found("blocked loan of your unit with that individual number")
-            noted = replace(errand, objects={"device": device_id}, why=why)
-            append(conn, errand.caller.tenant, [noted.entry(datetime.now(UTC))])
+            if device_id is not None:
+                noted = replace(errand, objects={"device": device_id}, why=why)
+                append(conn, errand.caller.tenant, [noted.entry(datetime.now(UTC))])
     except DataRejectedError as exc:
         raise invalid("body.why", f"write {OVERRIDE_WHY_MIN} to {WHY_MAX} characters") from exc
+    if device_id is None:
+        record_refused(rooms, replace(errand, objects={"individual": individual_no}, why=why))
+        raise not_found("blocked loan of your unit with that individual number")
     return device_id

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from api.dues import Due, binding, dues
-from api.preview import PREVIEW_BYTES, preview, visible
+from api.preview import HIDDEN, PREVIEW_BYTES, Preview, preview, visible
+from api.privacy import may_read_payload
 from api.schemas import (
     CLOCK_WORDS,
     ClockOut,
@@ -20,6 +21,7 @@ from api.schemas import (
     QuarantinedOut,
     TicketOut,
 )
+from fleet.access.callers import Caller
 from fleet.faults import load_catalogue
 from storage.reading import (
     EpisodeRow,
@@ -143,9 +145,21 @@ def ledger_out(row: LedgerRow) -> DeviceLedgerOut:
     )
 
 
-def quarantined_out(row: QuarantineRow, limit: int = PREVIEW_BYTES) -> QuarantinedOut:
-    """One refused message, with the first `limit` bytes of its payload."""
-    shown = preview(row.payload, row.payload_size, limit)
+def payload_of(row: QuarantineRow, caller: Caller | None, limit: int = PREVIEW_BYTES) -> Preview:
+    """The beginning of a refused message, where the caller may read it."""
+    if not may_read_payload(row.device_class, caller):
+        return HIDDEN
+    return preview(row.payload, row.payload_size, limit)
+
+
+def quarantined_out(
+    row: QuarantineRow, caller: Caller | None = None, limit: int = PREVIEW_BYTES
+) -> QuarantinedOut:
+    """A refused message, with the first `limit` bytes of its payload.
+
+    Whoever is not known gets no payload about a person.
+    """
+    shown = payload_of(row, caller, limit)
     return QuarantinedOut.model_validate(
         {
             "quarantine_no": row.quarantine_no,

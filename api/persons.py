@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
@@ -17,7 +17,7 @@ from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.problems import CREATING, ProblemError, not_found
 from api.rooms import InRooms, Rooms
 from api.schemas import Out
@@ -130,18 +130,30 @@ def own_archive(rooms: Rooms, errand: Errand, now: datetime) -> StreamingRespons
 def _archive(rooms: Rooms, errand: Errand, person: str, now: datetime) -> StreamingResponse:
     with ExitStack() as undo:
         file = undo.enter_context(tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY_BYTES))
-        with rooms.change(errand) as conn:
-            _write(conn, errand.caller.tenant, person, file, now)
+        with _of_somebody(rooms, errand) as conn:
+            erasure.export(conn, errand.caller.tenant, person, file, now)
         undo.pop_all()  # it is closed when it has been sent
     headers = {"Content-Disposition": 'attachment; filename="export.zip"'}
     return StreamingResponse(_pieces(file), media_type=_ARCHIVE, headers=headers)
 
 
-def _write(conn: Connection, tenant: str, person: str, out: IO[bytes], now: datetime) -> None:
+@contextmanager
+def _of_somebody(rooms: Rooms, errand: Errand) -> Iterator[Connection]:
+    """A change about a person. Asking for one who is not there is written down: it is a question.
+
+    Raises:
+        ProblemError: 404.
+    """
     try:
-        erasure.export(conn, tenant, person, out, now)
+        with rooms.change(errand) as conn:
+            yield conn
     except PrivacyError as exc:
+        record_refused(rooms, errand)
         raise _nobody() from exc
+
+
+def _nobody() -> ProblemError:
+    return not_found("loan that is linked to that pseudonym")
 
 
 def _pieces(file: IO[bytes]) -> Iterator[bytes]:
@@ -149,10 +161,6 @@ def _pieces(file: IO[bytes]) -> Iterator[bytes]:
         file.seek(0)
         while piece := file.read(_PIECE_BYTES):
             yield piece
-
-
-def _nobody() -> ProblemError:
-    return not_found("loan that is linked to that pseudonym")
 
 
 class ErasedLoanOut(Out):
@@ -212,8 +220,11 @@ def tried(rooms: Rooms, errand: Errand, told: PersonTold) -> Erasure:
         ProblemError: 404, nothing is linked to the person; 403, see `for_whole_tenant`.
     """
     for_whole_tenant(errand)
-    with rooms.change(_about(errand, told)) as conn, conn.transaction(force_rollback=True):
-        return _erase(conn, told.person)
+    with (
+        _of_somebody(rooms, _about(errand, told)) as conn,
+        conn.transaction(force_rollback=True),
+    ):
+        return erasure.erase(conn, told.person)
 
 
 class OtherwiseError(Exception):
@@ -231,8 +242,8 @@ def erased(rooms: Rooms, errand: Errand, told: PersonTold, confirmed: str | None
         ProblemError: as `tried`.
     """
     for_whole_tenant(errand)
-    with rooms.change(_about(errand, told)) as conn:
-        found = _erase(conn, told.person)
+    with _of_somebody(rooms, _about(errand, told)) as conn:
+        found = erasure.erase(conn, told.person)
         if confirmed is not None and confirmed != tag_of(found):
             raise OtherwiseError
         return found
@@ -245,10 +256,3 @@ def tag_of(found: Erasure) -> str:
         sorted((str(stay.kept), stay.loan_no or 0) for stay in found.staying),
     ]
     return sha256(repr(parts).encode()).hexdigest()[:32]
-
-
-def _erase(conn: Connection, person: str) -> Erasure:
-    try:
-        return erasure.erase(conn, person)
-    except PrivacyError as exc:
-        raise _nobody() from exc

@@ -14,11 +14,14 @@ _READABLE_SHARE: Final = 0.9
 
 @dataclass(frozen=True, slots=True)
 class Preview:
-    """The beginning of a payload; `is_cut` when there is more."""
+    """The beginning of a payload; `is_cut` when there is more. `hidden`: not for this reader."""
 
-    kind: Literal["text", "hex", "empty"]
+    kind: Literal["text", "hex", "empty", "hidden"]
     text: str
     is_cut: bool
+
+
+HIDDEN: Final = Preview("hidden", "", is_cut=False)
 
 
 def preview(payload: bytes, size: int, limit: int = PREVIEW_BYTES) -> Preview:

@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Protocol, TypeVar
 
-from fleet.access.callers import Caller
+from fleet.access.callers import Caller, Role
 from fleet.device_settings import is_care
 from fleet.faults import load_catalogue
-from fleet.metrics import load_metrics
-from fleet.words import Component
+from fleet.metrics import Purpose, load_metrics
+from fleet.privacy import sent
+from fleet.words import Component, DeviceClass
 from storage.reading import LatestRow
 
 
@@ -55,6 +56,18 @@ def is_clinical(row: Coded) -> bool:
     """True of a code that says what was measured on the person, such as a high glucose value."""
     found = load_catalogue().look_up(row.system, row.code)
     return found.component is Component.MEASUREMENT
+
+
+def may_read_payload(device_class: str | None, caller: Caller | None) -> bool:
+    """Whether bytes that a device sent and nobody could read may be shown as they are.
+
+    Where the class measures a person, or is not known, they may be values about somebody, or ones
+    that are not shared: those who repair get the reason and the topic.
+    """
+    if caller is not None and caller.role is Role.ADMINISTRATOR:
+        return True
+    known = next((word for word in DeviceClass if word == device_class), None)
+    return known is not None and Purpose.CARE not in sent(known)
 
 
 def open_to(rows: Iterable[Row], caller: Caller | None) -> list[Row]:

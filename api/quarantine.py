@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.access.gate import Errand, InErrand
 from api.meanings import quarantined_out
+from api.privacy import may_read_payload
 from api.problems import CREATING, READING, ProblemError, not_found
 from api.rooms import InRooms, Rooms
 from api.schemas import Out, QuarantinedOut
@@ -52,7 +53,7 @@ def get_quarantined(
 ) -> QuarantinedOut:
     """One refused message, with all that was kept of its payload."""
     with rooms.read(errand) as conn:
-        return quarantined_out(known_message(conn, quarantine_no), MAX_PAYLOAD_BYTES)
+        return quarantined_out(known_message(conn, quarantine_no), errand.caller, MAX_PAYLOAD_BYTES)
 
 
 @router.get(
@@ -67,8 +68,19 @@ def get_quarantined_payload(
     """The payload byte for byte, to save; of one larger than 64 KiB its beginning."""
     with rooms.read(errand) as conn:
         row = known_message(conn, quarantine_no)
+    if not may_read_payload(row.device_class, errand.caller):
+        raise _not_for_repair()
     headers = {"Content-Disposition": f'attachment; filename="quarantine-{quarantine_no}.bin"'}
     return Response(row.payload, media_type=_BYTES, headers=headers)
+
+
+def _not_for_repair() -> ProblemError:
+    return ProblemError(
+        403,
+        "may-be-about-a-person",
+        "The message may hold values about a person: its bytes are for administrators.",
+        "The reason, the detail and the topic say what was wrong with it.",
+    )
 
 
 class ReplayAsked(BaseModel):

@@ -15,6 +15,7 @@ from api.access.callers import Access
 from api.hub import Hub
 from api.kept import Kept
 from api.limits import Guard
+from api.readiness import Readiness
 from api.settings import ApiSettings
 from storage.audit import AuditWriter, append
 from storage.connection import Connection, DatabaseDownError
@@ -99,6 +100,7 @@ class Rooms:
         self.meters: Final = Meters()
         self.guard: Final = Guard(settings.limits, settings.access)
         self.kept: Final = Kept()
+        self.readiness: Final = Readiness(self.pool.prove_commit)
         self.streams: Final = Hub(settings.database_url, self.pool, settings.limits)
 
     @contextmanager

@@ -328,6 +328,10 @@ class WholeFindingOut(FindingOut):
     """A finding with the values it rests on, in stored units; at most 200."""
 
     points: list[FindingPointOut]
+    is_withheld: bool = Field(
+        False,
+        description="Its evidence may be from before the loan: words and numbers are empty.",
+    )
 
 
 class MemberOut(Out):
@@ -377,6 +381,9 @@ class WholeTicketOut(TicketOut):
 
     body_sv: str
     body_en: str
+    is_withheld: bool = Field(
+        description="What it rests on may be from before the loan: the body is empty."
+    )
     findings: list[WholeFindingOut]
     members: list[MemberOut]
     episodes: list[EpisodeOut]
@@ -515,9 +522,12 @@ class LedgerOut(Out):
 
 
 class PreviewOut(Out):
-    """The payload or its beginning: escaped text, or hex where it is binary."""
+    """The payload or its beginning: escaped text, or hex where it is binary.
 
-    kind: Literal["text", "hex", "empty"]
+    `hidden`: it may hold values about a person, and is for administrators only.
+    """
+
+    kind: Literal["text", "hex", "empty", "hidden"]
     text: str
     is_cut: bool
 

@@ -9,6 +9,7 @@ from math import isfinite
 
 from fastapi import Response
 
+from fleet.spreadsheets import harmless
 from fleet.words import Lang
 
 
@@ -19,11 +20,6 @@ def sheet(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     writer.writerow(headings)
     writer.writerows([harmless(cell) for cell in row] for row in rows)
     return "\ufeff" + text.getvalue()
-
-
-def harmless(text: str) -> str:
-    """A cell that a spreadsheet takes for text, whatever it begins with."""
-    return f"'{text}" if text[:1] in set("=+-@\t\r") else text
 
 
 def answer(name: str, headings: Sequence[str], rows: Iterable[Sequence[str]]) -> Response:

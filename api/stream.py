@@ -89,7 +89,7 @@ async def stream(
     hub, caller = rooms.streams, errand.caller
     place = await run_sync(hub.join, errand.scope, (caller.tenant, caller.subject))
     place.bind(asyncio.get_running_loop())
-    since = int(last_event_id) if last_event_id and last_event_id.isdecimal() else None
+    since = _number(last_event_id or "")
     told = _told(rooms, errand, place, since, _still_signed_in(rooms.access, request, errand))
     return _Stream(hub, place, told)
 
@@ -99,6 +99,12 @@ def _log_reach(rooms: Rooms, errand: Errand) -> None:
         with rooms.read(errand) as conn:
             loans = privacy.own_loans(conn)
         log_shown(rooms, errand, [loan.device_id for loan in loans])
+
+
+def _number(text: str) -> int | None:
+    """The number of an event; None for what the database could not compare with one."""
+    number = int(text) if text.isascii() and text.isdecimal() else None
+    return None if number is None or number >= 2**63 else number
 
 
 class _Stream(EventSourceResponse):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Any, Final, Protocol
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Request
 from fastapi.responses import HTMLResponse
@@ -190,7 +190,9 @@ class Say:
     def other_language(self) -> tuple[str, str]:
         """The language not spoken here and this page's address in it."""
         other = "en" if self.lang == "sv" else "sv"
-        return other, f"{self.path}?{urlencode({**self.query, 'lang': other})}"
+        # A path that began with two slashes, or a backslash, would lead to another host.
+        path = "/" + quote(self.path.lstrip("/\\"))
+        return other, f"{path}?{urlencode({**self.query, 'lang': other})}"
 
 
 def say_for(request: Request) -> Say:

@@ -13,7 +13,6 @@ from api.asking import TicketsAsked
 from api.deadlines import deadlines_out
 from api.dues import dues
 from api.etags import is_unchanged, tag_of
-from api.grounds import whole_finding_out
 from api.meanings import episode_out, fault_out, ticket_out
 from api.problems import READING, not_found
 from api.queue import Asker, page_of
@@ -27,7 +26,9 @@ from api.schemas import (
     WholeFindingOut,
     WholeTicketOut,
 )
-from storage import deadlines, queue, reading
+from api.withheld import told_findings
+from fleet.access.callers import Caller, Role
+from storage import deadlines, privacy, queue, reading
 from storage.connection import Connection
 from storage.reading import (
     EpisodeRow,
@@ -45,6 +46,8 @@ FAULTS_SHOWN: Final = 200
 FINDINGS_SHOWN: Final = 50
 MEMBERS_SHOWN: Final = 100
 CASES_SHOWN: Final = 5
+_NO_BODY: Final = TicketBody("", "")
+_NO_CASES: Final = SimilarCasesOut(cases=[], by_outcome={}, by_part={})
 
 TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
 
@@ -53,14 +56,20 @@ TicketNo = Annotated[int, Path(ge=1, lt=2**63)]
 def list_tickets(
     rooms: InRooms, errand: InErrand, asked: Annotated[TicketsAsked, Query()]
 ) -> TicketPage:
-    """Open tickets by the deadline that binds, or the worst first; or ended ones, newest first."""
+    """Open tickets by the deadline that binds, or the worst first; or ended ones, newest first.
+
+    A patient is not told who has a ticket, and `assignee` means nothing to them.
+    """
     asker = Asker(errand.caller.name, datetime.now(UTC))
+    untold = _untold(errand.caller)
+    if untold:
+        asked = asked.model_copy(update={"assignee": None})
     with rooms.read(errand) as conn:
         found = page_of(conn, asked, asker)
         counts = queue.counts(conn, asker.name, asker.now)
     log_shown(rooms, errand, tickets=[row.ticket_no for row in found.tickets])
     return TicketPage(
-        items=[ticket_out(row, asker.now) for row in found.tickets],
+        items=[ticket_out(row, asker.now).model_copy(update=untold) for row in found.tickets],
         next_cursor=found.next_cursor,
         open_n=counts.by_severity,
         overdue_n=counts.overdue_n,
@@ -69,12 +78,18 @@ def list_tickets(
     )
 
 
+def _untold(caller: Caller, **more: object) -> dict[str, object]:
+    """What replaces fields of a ticket that a patient is not told: who has it, and `more`."""
+    return {"assignee": None, **more} if caller.role is Role.PATIENT else {}
+
+
 @dataclass(frozen=True, slots=True)
 class WholeTicket:
     """One ticket with everything that is kept about it, in one view of the data."""
 
     ticket: TicketRow
     body: TicketBody
+    is_withheld: bool
     findings: list[WholeFindingOut]
     members: list[MemberRow]
     episodes: list[EpisodeRow]
@@ -92,11 +107,15 @@ def whole_ticket(conn: Connection, ticket_no: int, now: datetime) -> WholeTicket
     """
     row = known_ticket(conn, ticket_no)
     is_group = row.device_no is None
+    bounds = privacy.told_from(conn, ticket_no)
     found = reading.ticket_findings(conn, ticket_no, FINDINGS_SHOWN)
+    findings = told_findings(conn, found, bounds.since)
+    is_withheld = bounds.rests_on_older or any(finding.is_withheld for finding in findings)
     return WholeTicket(
         ticket=row,
-        body=reading.ticket_body(conn, ticket_no),
-        findings=[whole_finding_out(finding) for finding in found],
+        body=_NO_BODY if is_withheld else reading.ticket_body(conn, ticket_no),
+        is_withheld=is_withheld,
+        findings=findings,
         members=reading.ticket_members(conn, ticket_no, MEMBERS_SHOWN) if is_group else [],
         episodes=reading.ticket_episodes(conn, ticket_no),
         faults=reading.ticket_faults(conn, ticket_no, FAULTS_SHOWN),
@@ -131,11 +150,15 @@ def get_ticket(
     ticket_no: TicketNo,
     if_none_match: Annotated[str | None, Header()] = None,
 ) -> Response:
-    """One ticket with what it rests on, what was done before, and what happened to it."""
+    """One ticket with what it rests on, what was done before, and what happened to it.
+
+    For a patient `events` and `similar` are empty, and nobody has it: they say who did what.
+    """
     now = datetime.now(UTC)
     with rooms.read(errand) as conn:
         whole = whole_ticket(conn, ticket_no, now)
-    body = _whole_out(whole, now).model_dump_json(by_alias=True).encode()
+    untold = _untold(errand.caller, events=[], similar=_NO_CASES)
+    body = _whole_out(whole, now).model_copy(update=untold).model_dump_json(by_alias=True).encode()
     tag = tag_of(whole.ticket.version, body)
     if is_unchanged(if_none_match, tag):
         return Response(status_code=304, headers={"ETag": tag})
@@ -147,6 +170,7 @@ def _whole_out(whole: WholeTicket, now: datetime) -> WholeTicketOut:
         **ticket_out(whole.ticket, now).model_dump(),
         body_sv=whole.body.body_sv,
         body_en=whole.body.body_en,
+        is_withheld=whole.is_withheld,
         findings=whole.findings,
         members=[MemberOut.model_validate(member) for member in whole.members],
         episodes=[episode_out(episode) for episode in whole.episodes],

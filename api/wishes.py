@@ -27,7 +27,7 @@ from fleet.ticket_actions import (
 from fleet.ticket_states import OrderKind
 from storage.deadlines import PauseRefusedError
 from storage.queue import Stamp
-from storage.tickets import TicketChangedError
+from storage.tickets import OfSeveralCentresError, TicketChangedError
 
 Word = TypeVar("Word", Action, Outcome, OrderKind)
 
@@ -97,6 +97,8 @@ def why_not(wish: Wish, exc: ActionRefusedError, work: Work, stamp: Stamp, say: 
     """Why an action was refused, from how the ticket stands now. At least one reason."""
     if isinstance(exc, TicketChangedError):
         return [changed(stamp, say)]
+    if isinstance(exc, OfSeveralCentresError):
+        return [say.t("refused.centres")]
     if wish.action not in offered(work):
         return [_not_now(wish.action, work, say)]
     if isinstance(exc, PauseRefusedError):

@@ -143,10 +143,10 @@ def _refuse_speaker(message: Message, topic: Topic, device: DeviceEntry | None) 
         return refused(Reason.WRONG_SHARD, f"shard should be {shard:02x}")
     if device is None:
         return refused(Reason.UNKNOWN_DEVICE, "not in the registry: fjarrkoll device add")
+    if device.tenant != topic.tenant:  # before its state, which is its own tenant's to know
+        return refused(Reason.WRONG_TENANT, "the device belongs to another tenant")
     if device.status in _STATUS_REASON:
         return refused(_STATUS_REASON[device.status], f"the device is {device.status}")
-    if device.tenant != topic.tenant:
-        return refused(Reason.WRONG_TENANT, "the device belongs to another tenant")
     return None
 
 

@@ -17,6 +17,7 @@ from typing import IO, Any, Final
 from psycopg.rows import class_row
 
 from fleet.privacy import Kept, chunks
+from fleet.spreadsheets import harmless
 from storage import audit, privacy, reading
 from storage.audit import AuditFilter
 from storage.connection import Connection
@@ -141,6 +142,7 @@ class Export:
     fault_n: int
     setting_n: int
     ticket_n: int
+    refused_n: int
     log_n: int
 
 
@@ -162,6 +164,7 @@ def export(conn: Connection, tenant: str, person: str, out: IO[bytes], now: date
             fault_n=_write_csv(archive, "faults.csv", _FAULT, _faults(conn, loans, now)),
             setting_n=_write_csv(archive, "settings.csv", _SETTING, _settings(conn, loans)),
             ticket_n=_write_json(archive, "tickets.json", list(_tickets(conn, loans, now))),
+            refused_n=_write_csv(archive, "quarantine.csv", _REFUSED, _refused(conn, loans, now)),
             log_n=_write_csv(archive, "access_log.csv", _ENTRY, _entries(conn, tenant, person)),
         )
 
@@ -173,6 +176,7 @@ telemetry.csv    mätvärden från hjälpmedlet under lånet
 faults.csv       fel som hjälpmedlet har rapporterat
 settings.csv     hur hjälpmedlet var inställt; tomt värde: inställningen rapporterades inte längre
 tickets.json     ärenden om hjälpmedlet
+quarantine.csv   meddelanden från hjälpmedlet som inte gick att läsa in, så som de kom
 access_log.csv   vem som har läst eller ändrat uppgifter om dig: roll, enhet och tid
 
 Everything Fjärrkoll knows about your loans. Times are UTC.
@@ -181,11 +185,13 @@ telemetry.csv    values from the device during the loan
 faults.csv       faults that the device reported
 settings.csv     how the device was set; no value: the setting was reported no more
 tickets.json     tickets about the device
+quarantine.csv   messages from the device that could not be stored, as they came
 access_log.csv   who read or changed what is about you: role, unit and time
 """
 _SAMPLE: Final = ("loan_no", "device", "at", "metric", "value")
 _FAULT: Final = ("loan_no", "device", "at", "received_at", "system", "code", "state", "count")
 _SETTING: Final = ("loan_no", "device", "at", "setting", "value")
+_REFUSED: Final = ("loan_no", "device", "received_at", "reason", "message")
 _ENTRY: Final = ("at", "role", "care_unit", "action", "object", "device", "loan_no")
 
 
@@ -241,6 +247,17 @@ def _tickets(
             }
 
 
+def _refused(
+    conn: Connection, loans: Iterable[PersonLoan], now: datetime
+) -> Iterator[Sequence[Any]]:
+    """Bytes that are no text are written by their numbers, after a backslash and an x."""
+    for loan in loans:
+        values = {"device": loan.device_id, "low": loan.started_at, "high": loan.until(now)}
+        for received_at, reason, payload in conn.execute(_SQL["loan_refused"], values):
+            message = bytes(payload).decode("utf-8", "backslashreplace")
+            yield loan.loan_no, loan.device_id, received_at.isoformat(), reason, message
+
+
 def _entries(conn: Connection, tenant: str, person: str) -> Iterator[Sequence[Any]]:
     before_no: int | None = None
     while rows := audit.page(conn, AuditFilter(tenant, person=person), _LOG_PAGE, before_no):
@@ -275,7 +292,4 @@ def _write_csv(
 
 def _inert(row: Sequence[Any]) -> list[Any]:
     """Text that a spreadsheet would run as a formula is quoted; devices chose some of it."""
-    return [
-        f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@")) else cell
-        for cell in row
-    ]
+    return [harmless(cell) if isinstance(cell, str) else cell for cell in row]

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import psycopg
 from psycopg.rows import class_row
@@ -294,6 +294,24 @@ def holds(conn: Connection, limit: int, before_no: int | None = None) -> list[Ho
     values = {"limit": limit, "before_no": _AT_END if before_no is None else before_no}
     with conn.cursor(row_factory=class_row(Hold)) as cursor:
         return cursor.execute(_SQL["holds"], values).fetchall()
+
+
+class Bounds(NamedTuple):
+    """What of a ticket is the caller's to see. `since` None: all of it.
+
+    `rests_on_older`: on something from before that.
+    """
+
+    since: datetime | None
+    rests_on_older: bool
+
+
+def told_from(conn: Connection, ticket_no: int) -> Bounds:
+    """From when on the caller sees the device of a ticket that exists."""
+    row = conn.execute(_SQL["told_from"], {"ticket_no": ticket_no}).fetchone()
+    assert row is not None, "the ticket was read in the same view of the data"
+    since, is_cut = row
+    return Bounds(since, since is not None and is_cut)
 
 
 LOG_SLACK: Final = timedelta(minutes=1)

@@ -342,7 +342,7 @@ class GapCounts:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRow:
-    """`payload` is the first 4,096 bytes of `payload_size`."""
+    """`payload` is the first 4,096 bytes of `payload_size`; `device_class` None: not registered."""
 
     quarantine_no: int
     reason: str
@@ -360,6 +360,7 @@ class QuarantineRow:
     last_at: datetime
     replayed_at: datetime | None
     replayed_as: str | None
+    device_class: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

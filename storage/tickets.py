@@ -56,6 +56,10 @@ class TicketChangedError(ActionRefusedError):
     """Somebody else was first; the message says who and when."""
 
 
+class OfSeveralCentresError(ActionRefusedError):
+    """A ticket about devices of several centres cannot be ended by somebody of one of them."""
+
+
 @dataclass(frozen=True, slots=True)
 class TicketRow:
     """One ticket as stored. What belongs to a device is None for a ticket about a group."""
@@ -191,6 +195,7 @@ def change(
     Raises:
         TicketNotFoundError: no such ticket.
         TicketChangedError: another person was first.
+        OfSeveralCentresError: a group's ticket, and the caller sees one centre only.
         ActionRefusedError: not in this state, or not without more words.
     """
     for _ in range(_TRIES):
@@ -198,6 +203,7 @@ def change(
         if request.action is not Action.COMMENT:
             _check_seen(conn, ticket, seen)
         step = _judged(conn, ticket, request)
+        _check_whole(conn, ticket, step)
         if step.new_kind is not None and ticket.device_no is not None:
             # Diagnostics must not hand evidence to the old ticket while it moves to the new one.
             lock_devices(conn, [ticket.device_no])
@@ -269,6 +275,19 @@ def _judged(conn: Connection, ticket: TicketRow, request: Request) -> Step:
         if request.action is Action.TAKE and ticket.state in (State.ASSIGNED, State.WAITING):
             raise _too_late(conn, ticket.ticket_no, _last(conn, ticket.ticket_no)) from exc
         raise ActionRefusedError(f"ticket {ticket.ticket_no}: {exc}") from exc
+
+
+def _check_whole(conn: Connection, ticket: TicketRow, step: Step) -> None:
+    """Whoever sees one centre's devices would leave those of the others behind."""
+    ends = step.new_kind is not None or step.work.state is State.VOID
+    if ticket.device_no is not None or not ends:
+        return
+    row = conn.execute(_SQL["is_of_one_centre"]).fetchone()
+    if row is not None and row[0]:
+        raise OfSeveralCentresError(
+            f"ticket {ticket.ticket_no} is about devices of several centres: somebody who works for"
+            " all of them makes it void or changes its kind"
+        )
 
 
 def _last(conn: Connection, ticket_no: int) -> tuple[Any, ...] | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Final
 
@@ -41,11 +42,18 @@ class Access:
     def close(self) -> None:
         self.provider.close()
 
-    def caller(self, request: Request, *, is_use: bool = True) -> Caller | None:
+    def caller(
+        self,
+        request: Request,
+        *,
+        is_use: bool = True,
+        before_asking: Callable[[], None] = lambda: None,
+    ) -> Caller | None:
         """Whoever is asking; None when the request says nothing about it.
 
         A token that is not accepted is not made good by a cookie. Without `is_use` the question
-        does not keep a session from lying unused.
+        does not keep a session from lying unused. `before_asking` is called where the issuer has
+        to be asked before a token can be checked.
 
         Raises:
             ProblemError: 401 for a token or session that is not accepted, 403 for a change by
@@ -53,7 +61,7 @@ class Access:
         """
         header = request.headers.get("authorization")
         if header is not None:
-            return self._bearer(header)
+            return self._bearer(header, before_asking)
         token = self.sessions.token_in(request)
         if token is None:
             return None
@@ -63,12 +71,12 @@ class Access:
             raise session_over()
         return caller
 
-    def _bearer(self, header: str) -> Caller:
+    def _bearer(self, header: str, before_asking: Callable[[], None]) -> Caller:
         scheme, _, token = header.partition(" ")
         if scheme.lower() != "bearer":
             raise token_refused()
         try:
-            return self.verifier.bearer(token.strip(), datetime.now(UTC))
+            return self.verifier.bearer(token.strip(), datetime.now(UTC), before_asking)
         except (TokenRefusedError, ClaimsRefusedError) as exc:
             log.info("token_refused", reason=str(exc)[:200])
             raise token_refused() from exc

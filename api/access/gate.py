@@ -9,12 +9,13 @@ A route takes `errand: InErrand` and opens the database through it:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 from uuid import uuid4
 
+import structlog
 from fastapi import Depends, Request
 from starlette.routing import BaseRoute
 
@@ -30,11 +31,15 @@ from fleet.fhir.ids import named_device
 from storage.audit import AuditUnavailableError
 from storage.connection import DataRejectedError
 
+log = structlog.get_logger(__name__)
+
 _WHY_HEADER: Final = "x-reason"
 _WHY_MAX: Final = 500
 _UNATTENDED_HEADER: Final = "x-unattended"
 """A page looks for news by itself, and no person uses the session by that."""
 FHIR_PREFIX: Final = "/api/v1/fhir/"
+REFUSED: Final = "_refused"
+"""Ends the action of an entry about something that was asked for and not done."""
 _OBJECT: Final = re.compile(r"(\w+?)_(?:id|no)")
 
 
@@ -86,16 +91,28 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
     request.state.caller = caller
     rooms.guard.check_caller(caller)
     if not rule.allows(caller.role):
+        log.info(
+            "refused",
+            tenant=caller.tenant,
+            subject=caller.subject,
+            role=str(caller.role),
+            operation=rule.operation,
+        )
         raise _not_this_role(caller)
     errand = _errand(request, caller, rule)
-    if rule.log is Log.READ:
-        _record(rooms, [errand.entry(datetime.now(UTC))])
+    if rule.log is Log.READ or (rule.log is Log.NOTHING and "device" in errand.objects):
+        record_read(rooms, errand)
     return errand
 
 
 def _caller_of(request: Request, rooms: Rooms) -> Caller | None:
     try:
-        return rooms.access.caller(request, is_use=_UNATTENDED_HEADER not in request.headers)
+        return rooms.access.caller(
+            request,
+            is_use=_UNATTENDED_HEADER not in request.headers,
+            # A token of an unknown key makes us ask the issuer, and a thread wait for it.
+            before_asking=lambda: rooms.guard.check_address(request),
+        )
     except ProblemError as exc:
         if exc.status == 401:
             rooms.guard.check_address(request)
@@ -116,14 +133,31 @@ def log_shown(
         return
     named = [{"device": key} for key in devices] + [{"ticket": str(key)} for key in tickets]
     if named:
-        at = datetime.now(UTC)
-        _record(rooms, [replace(errand, objects=one).entry(at) for one in named])
+        record_read(rooms, *(replace(errand, objects=one) for one in named))
 
 
-def _record(rooms: Rooms, entries: Sequence[Entry]) -> None:
-    """Write the entries of a read before anything is shown: no log, no data."""
+def record_refused(rooms: Rooms, *errands: Errand) -> None:
+    """Write that something was asked for and not done, before whatever says so is read.
+
+    A change has an entry only when it is done; a page that comes again shows data all the same.
+
+    Raises:
+        ProblemError: 503.
+    """
+    record_read(
+        rooms, *(replace(errand, operation=errand.operation + REFUSED) for errand in errands)
+    )
+
+
+def record_read(rooms: Rooms, *errands: Errand) -> None:
+    """Write the entries of a read before anything is read: no log, no data.
+
+    Raises:
+        ProblemError: 503, 403 the caller's tenant is not registered.
+    """
+    now = datetime.now(UTC)
     try:
-        rooms.log.record_all(entries)
+        rooms.log.record_all([errand.entry(now) for errand in errands])
     except AuditUnavailableError as exc:
         raise ProblemError(
             503,
@@ -175,19 +209,23 @@ def _errand(request: Request, caller: Caller, rule: Rule) -> Errand:
         for name, value in request.path_params.items()
         if (found := _OBJECT.fullmatch(name))
     }
-    if request.url.path.startswith(FHIR_PREFIX):
-        objects |= _device_named(request)
+    objects |= _device_named(request)
     why = request.headers.get(_WHY_HEADER, "")[:_WHY_MAX]
     return Errand(caller, scope, rule.operation, rule.log, uuid4().hex, objects, why)
 
 
 def _device_named(request: Request) -> dict[str, str]:
-    """FHIR names a device inside other ids and in references: the log needs to know of it."""
-    own = request.path_params.get("device_id")
-    names = [f"Device/{own}"] if own else [*map(str, request.path_params.values())]
-    names += request.query_params.values()
-    found = named_device(names)
-    return {} if found is None else {"device": found}
+    """The device that an address names otherwise than as what it is about: the log knows it too.
+
+    FHIR names it inside other ids and in references. Lists have it as a filter; where the path says
+    what is asked for, a parameter that nobody reads must not say whom it concerns.
+    """
+    query = request.query_params
+    if request.url.path.startswith(FHIR_PREFIX):
+        found = named_device(request.path_params, query.values())
+    else:
+        found = None if request.path_params else query.get("device", "")[:200]
+    return {"device": found} if found else {}
 
 
 def _not_this_role(caller: Caller) -> ProblemError:

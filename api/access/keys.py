@@ -40,6 +40,10 @@ class KeySource(Protocol):
         """
         ...
 
+    def must_ask(self, kid: str) -> bool:
+        """Whether the issuer has to be asked for a key of that id, which may take seconds."""
+        ...
+
 
 class FixedKeys:
     """Keys that are given, such as those of an issuer without an address."""
@@ -50,11 +54,15 @@ class FixedKeys:
     def key(self, kid: str) -> Key | None:
         return self._keys.get(kid)
 
+    def must_ask(self, _kid: str) -> bool:
+        return False
+
 
 class FetchedKeys:
     """Keys behind an address. `fetch` returns the JWK Set; `clock` returns seconds that only grow.
 
-    One thread fetches at a time, and the others wait for what it brings.
+    One thread fetches at a time, and the others wait for what it brings; those whose key is known
+    and not too old go on with it instead.
     """
 
     def __init__(
@@ -75,12 +83,19 @@ class FetchedKeys:
         Raises:
             ProviderDownError: there are no keys that are new enough.
         """
-        if kid not in self._keys or self._age_s() > FRESH_FOR_S:
-            with self._lock:
+        is_fresh = kid in self._keys and self._age_s() <= FRESH_FOR_S
+        if not is_fresh and self._lock.acquire(blocking=self.must_ask(kid)):
+            try:
                 self._renew(kid)
+            finally:
+                self._lock.release()
         if self._age_s() > STALE_FOR_S:
             raise ProviderDownError("the issuer's keys could not be fetched")
         return self._keys.get(kid)
+
+    def must_ask(self, kid: str) -> bool:
+        """Whether there is no key of that id that will do until the issuer has answered."""
+        return kid not in self._keys or self._age_s() > STALE_FOR_S
 
     def _age_s(self) -> float:
         return float("inf") if self._fetched_s is None else self._clock() - self._fetched_s
@@ -96,6 +111,8 @@ class FetchedKeys:
         try:
             self._keys = read_keys(self._fetch())
         except ProviderDownError as exc:
+            # From now on: whoever waited meanwhile must not wait as long again.
+            self._next_s = self._clock() + RETRY_EVERY_S
             log.warning("keys_not_fetched", reason=str(exc))
         else:
             self._fetched_s = now_s

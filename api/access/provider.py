@@ -76,7 +76,11 @@ class Provider:
             raise ProviderDownError(f"{self.issuer_url} did not answer a moment ago")
         url = self.issuer_url.rstrip("/") + "/.well-known/openid-configuration"
         self._next_s = self._clock() + RETRY_EVERY_S
-        self._metadata = read_metadata(self._document(url), self.issuer_url)
+        try:
+            self._metadata = read_metadata(self._document(url), self.issuer_url)
+        except ProviderDownError:
+            self._next_s = self._clock() + RETRY_EVERY_S
+            raise
         self._until_s = self._clock() + METADATA_FRESH_FOR_S
         self._next_s = float("-inf")
 

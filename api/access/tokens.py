@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import secrets
 import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from joserfc import jwt
@@ -32,6 +33,10 @@ class TokenRefusedError(Exception):
     """The token is not accepted. The reason is for our log, not for whoever sent it."""
 
 
+def _ask_freely() -> None:
+    """Where nobody counts how often the issuer is asked."""
+
+
 class Verifier:
     """Checks the tokens of one issuer."""
 
@@ -40,15 +45,21 @@ class Verifier:
         self._keys = keys
         self._registry = JWSRegistry(algorithms=ALGORITHMS)
 
-    def bearer(self, token: str, now: datetime) -> Caller:
+    def bearer(
+        self, token: str, now: datetime, before_asking: Callable[[], None] = _ask_freely
+    ) -> Caller:
         """Whoever an access token speaks for.
+
+        `before_asking` is called where the issuer has to be asked for the key; what it raises ends
+        the attempt.
 
         Raises:
             TokenRefusedError: the token is not accepted.
             ClaimsRefusedError: it is genuine, and nobody of ours.
             ProviderDownError: the issuer's keys cannot be had.
         """
-        claims = self._verified(token, _ACCESS_TYPES, now, self._settings.audience)
+        audience = self._settings.audience
+        claims = self._verified(token, _ACCESS_TYPES, now, audience, before_asking)
         return self._settings.claims.caller(claims)
 
     def id_token(self, token: str, nonce: str, now: datetime) -> Mapping[str, Any]:
@@ -69,24 +80,33 @@ class Verifier:
         return claims
 
     def _verified(
-        self, token: str, types: frozenset[str], now: datetime, audience: str
+        self,
+        token: str,
+        types: frozenset[str],
+        now: datetime,
+        audience: str,
+        before_asking: Callable[[], None] = _ask_freely,
     ) -> dict[str, Any]:
         if len(token) > TOKEN_MAX_BYTES:
             raise TokenRefusedError("too long")
         try:
-            found = jwt.decode(token, self._key_for, ALGORITHMS, self._registry)
+            key = partial(self._key_for, before_asking)
+            found = jwt.decode(token, key, ALGORITHMS, self._registry)
             _check_header(found.header, types)
             self._required(audience, now).validate(found.claims)
-        except (JoseError, ValueError) as exc:
+        # The library reads a header of any shape, before anything is signed.
+        except (JoseError, ValueError, TypeError, RecursionError) as exc:
             raise TokenRefusedError(f"{type(exc).__name__}: {exc}") from exc
         return found.claims
 
-    def _key_for(self, token: Any) -> Key:
+    def _key_for(self, before_asking: Callable[[], None], token: Any) -> Key:
         """The key that the header names. The algorithm is known to be allowed before it is used."""
         header = token.headers()
         kid = header.get("kid")
         if not isinstance(kid, str) or header.get("alg") not in ALGORITHMS:
             raise TokenRefusedError("no key id, or an algorithm that is not allowed")
+        if self._keys.must_ask(kid):
+            before_asking()
         key = self._keys.key(kid)
         if key is None:
             raise TokenRefusedError("no such key")

@@ -13,7 +13,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
 from api.access.gate import Errand, InErrand
-from api.audit import listed, sought
+from api.audit import listed, may_read_persons, sought
 from api.forms import Posted
 from api.looks import what_was_done
 from api.problems import not_found
@@ -95,6 +95,7 @@ def _shown(  # noqa: PLR0913 - what is on the page
         chain=_chain(conn, wanted.tenant),
         tenant=wanted.tenant,
         person=wanted.person,
+        may_read_persons=say.caller is not None and may_read_persons(say.caller),
         sample_n=sample_n,
         seed=seed,
         next_cursor=following,

@@ -61,7 +61,7 @@ def first_run_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse
         asked=asked,
         model=registered or _model(say),
         progress=progress,
-        refused=[quarantined_out(row) for row in progress.refused],
+        refused=[quarantined_out(row, errand.caller) for row in progress.refused],
         models=list(load_models()),
         **_addresses(asked if progress.is_possible else EXAMPLE, errand.caller.tenant),
     )

@@ -10,7 +10,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.asking import DeviceId, known_device_no
 from api.forms import Form, Posted
 from api.lending import (
@@ -124,6 +124,7 @@ def _changed(at: Counter, act: str, change: Change) -> Response:
             known_device_no(conn, at.device_id)
             _do(conn, at, act, change)
     except (RefusedError, LendingError) as exc:
+        record_refused(at.rooms, at.errand)
         refused = Refused(_words(exc, at.say), act, at.form)
         return device_shown(at.rooms, at.errand, at.say, at.device_id, refused)
     return RedirectResponse(at.say.link(f"/devices/{at.device_id}") + "#lending", 303)

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from api.access.gate import InErrand
+from api.access.gate import InErrand, record_refused
 from api.actions import ReportAsked
 from api.forms import Posted
 from api.marks import marked_device_no
@@ -63,6 +63,7 @@ def new_ticket_form(rooms: InRooms, errand: InErrand, say: Voice, form: Posted) 
         with rooms.change(errand) as conn:
             number = _opened(conn, asked, typed, errand.caller.name, say)
     except _NotYetError as exc:
+        record_refused(rooms, errand)
         return _shown(say, exc.draft, 409)
     return RedirectResponse(say.link(f"/tickets/{number}"), 303)
 

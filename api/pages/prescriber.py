@@ -10,7 +10,7 @@ from typing import Any, Final
 from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
-from api.access.gate import Errand, InErrand, log_shown
+from api.access.gate import Errand, InErrand, log_shown, record_refused
 from api.dues import Due, binding, dues
 from api.forms import Posted
 from api.me import overridden
@@ -118,12 +118,13 @@ def override_block_page(rooms: InRooms, errand: InErrand, say: Voice, form: Post
     refused = ""
     if len(why) < OVERRIDE_WHY_MIN:
         refused = say.t("prescriber.override.short", n=OVERRIDE_WHY_MIN)
+        record_refused(rooms, replace(errand, why=why))
     else:
         try:
             device_id = overridden(rooms, errand, individual_no, why)
             return RedirectResponse(say.link(f"/devices/{device_id}"), 303)
         except ProblemError as exc:
-            if exc.status >= 500:
+            if exc.status == 429 or exc.status >= 500:
                 raise
             refused = say.t("prescriber.override.none")
     typed = {"individual_no": individual_no, "why": why, "refused": refused}

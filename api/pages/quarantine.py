@@ -9,11 +9,12 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
-from api.access.gate import InErrand
+from api.access.gate import InErrand, record_refused
 from api.access.policy import shipped_policy
 from api.forms import Form, Posted
-from api.meanings import quarantined_out
-from api.preview import preview, visible
+from api.meanings import payload_of, quarantined_out
+from api.preview import visible
+from api.privacy import may_read_payload
 from api.problems import ProblemError
 from api.quarantine import (
     AT_ONCE_MAX,
@@ -24,7 +25,7 @@ from api.quarantine import (
     replayed_many,
     word_of,
 )
-from api.readable import readable
+from api.readable import Readable, readable
 from api.rooms import InRooms
 from api.telling import Say, Voice, page
 from fleet.wire.reasons import Reason
@@ -50,7 +51,7 @@ def quarantine_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
     return page(
         "quarantine.html",
         say,
-        rows=[quarantined_out(row) for row in rows[:ROWS]],
+        rows=[quarantined_out(row, errand.caller) for row in rows[:ROWS]],
         wanted=wanted,
         reasons=list(Reason),
         next_cursor=following,
@@ -85,14 +86,20 @@ def _shown(row: QuarantineRow, say: Say, refusal: str | None = None) -> HTMLResp
         "quarantined.html",
         say,
         200 if refusal is None else 409,
-        row=quarantined_out(row),
-        payload=preview(row.payload, row.payload_size, PAYLOAD_BYTES),
-        laid_out=readable(row.payload, row.payload_size, row.content_type),
-        kept_n=len(row.payload),
+        row=quarantined_out(row, say.caller),
+        payload=payload_of(row, say.caller, PAYLOAD_BYTES),
+        laid_out=_laid_out(row, say),
+        kept_n=len(row.payload) if may_read_payload(row.device_class, say.caller) else 0,
         may_replay=_may(say, "replay_page") and row.replayed_as in {None, "refused"},
         refusal=refusal,
         is_new=say.query.get("replayed") == "1",
     )
+
+
+def _laid_out(row: QuarantineRow, say: Say) -> Readable | None:
+    if not may_read_payload(row.device_class, say.caller):
+        return None
+    return readable(row.payload, row.payload_size, row.content_type)
 
 
 def _may(say: Say, operation: str) -> bool:
@@ -142,6 +149,7 @@ def replay_page(
     except ProblemError as exc:
         if exc.status != 409:
             raise
+        record_refused(rooms, errand)
         with rooms.read(errand) as conn:
             return _shown(known_message(conn, quarantine_no), say, refusal="kept")
     return RedirectResponse(say.link(address, replayed=1), 303)

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
 from api import queue
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.actions import check_duty
 from api.asking import TicketsAsked
 from api.dues import binding, dues
@@ -207,7 +207,14 @@ def bulk_action_page(desk: InDesk, form: Posted) -> Response:
 def _again(desk: Desk, bulk: Bulk) -> HTMLResponse:
     """The queue once more, with what went wrong; 409 where nothing was done."""
     status = 200 if bulk.done else 409
+    record_refused(desk.rooms, *_not_done(desk.errand, bulk))
     return _queue(desk.rooms, desk.errand, replace(desk.say, path="/"), bulk, status)
+
+
+def _not_done(errand: Errand, bulk: Bulk) -> list[Errand]:
+    """The errand once for each ticket that stays as it was; once where none was chosen."""
+    tickets_left = [{"ticket": str(refused.ticket_no)} for refused in bulk.refused]
+    return [replace(errand, objects=objects) for objects in tickets_left or [{}]]
 
 
 def _back(say: Say, done_n: int) -> str:

@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.access.policy import shipped_policy
 from api.etags import version_tag
 from api.forms import Form, Posted
@@ -76,6 +76,7 @@ def rule_switch_page(
 def _refused(  # noqa: PLR0913, PLR0917 - what was asked, and why it was not done
     rooms: InRooms, errand: Errand, say: Say, rule_id: str, wanted: Switch, exc: ProblemError
 ) -> HTMLResponse:
+    record_refused(rooms, errand)
     with rooms.read(errand) as conn:
         head = known_head(conn, rule_id)
         why = _why_not(conn, head, wanted, exc, say)

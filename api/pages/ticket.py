@@ -7,7 +7,7 @@ from typing import Any, Final
 from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.access.policy import shipped_policy
 from api.actions import check_duty
 from api.choices import UNTOUCHED, Typed, choices
@@ -61,6 +61,7 @@ def ticket_action_page(
             raise not_found("ticket with that number") from exc
         except ActionRefusedError as exc:
             refusal = exc
+    record_refused(rooms, errand)
     with rooms.read(errand) as conn:
         reasons = _reasons(conn, ticket_no, wish, refusal, say)
         typed = Typed(wish.action, wish.typed, reasons)
@@ -121,6 +122,7 @@ def _why(conn: Connection, whole: WholeTicket, say: Say) -> dict[str, Any]:
     grounds_shown = grounds(conn, whole.ticket, whole.findings, say)
     return {
         "body": told,
+        "is_withheld": whole.is_withheld,
         "sections": _sections(told, say, grounds_shown),
         "grounds": grounds_shown,
         "storm": _storm_of(whole.ticket.subject),
@@ -165,7 +167,7 @@ def _storm_of(subject: str) -> int | None:
 
 def _sections(body: str, say: Say, grounds_shown: object) -> list[tuple[str, list[str]]]:
     """The ticket's own text; why it exists is told from its findings where there are any."""
-    sections = sections_of(body)
+    sections = sections_of(body) if body else []
     if not grounds_shown:
         return sections
     return [section for section in sections if section[0] != say.t("ticket.why")]

@@ -7,8 +7,9 @@ Devices whose own id is longer than `DEVICE_ID_MAX` have none.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime, timedelta
+from itertools import chain
 from typing import Final, NamedTuple
 
 DEVICE_ID_MAX: Final = 40
@@ -74,11 +75,27 @@ def value_id(text: str) -> ValueId | None:
     return ValueId(*metric, _EPOCH + int(microseconds) * _MICROSECOND)
 
 
-def named_device(names: Iterable[str]) -> str | None:
-    """The device that the id of a metric or a value, or a reference, names; the first one."""
-    for name in names:
-        part = value_id(name) or metric_id(name)
-        found = part.device_id if part is not None else device_of_reference(name)
-        if found is not None:
-            return found
-    return None
+def named_device(ids: Mapping[str, str], references: Iterable[str]) -> str | None:
+    """The device that an address names: in an id, by its parameter, or in a reference; the first.
+
+    What an id is of is the parameter's to say: `wc.12.345` is a metric of wc_12, or a value of wc.
+    """
+    found = (_DEVICE_IN[name](text) for name, text in ids.items() if name in _DEVICE_IN)
+    return next(filter(None, chain(found, map(device_of_reference, references))), None)
+
+
+def _device_of_metric(text: str) -> str | None:
+    part = metric_id(text)
+    return None if part is None else part.device_id
+
+
+def _device_of_value(text: str) -> str | None:
+    part = value_id(text)
+    return None if part is None else part.device_id
+
+
+_DEVICE_IN: Final[Mapping[str, Callable[[str], str | None]]] = {
+    "device_id": device_id_from_fhir,
+    "device_metric_id": _device_of_metric,
+    "observation_id": _device_of_value,
+}

@@ -102,16 +102,35 @@ BEGIN
     RETURN head;
 END $$;
 
--- What a number in `object_id` stands for: a loan, or the device and the time of a ticket's fault.
+-- What a number in `object_id` stands for: a loan, or what a ticket, a message or a hold is about.
 -- An entry may name what does not exist; then it concerns nobody.
 CREATE FUNCTION audited_number(entry audit) RETURNS bigint
 LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, public, pg_temp
 AS $$ SELECT CASE WHEN entry.object_id ~ '^[0-9]{1,18}$' THEN entry.object_id::bigint END $$;
-CREATE FUNCTION audited_ticket(entry audit, OUT device_id text, OUT started_at timestamptz)
-LANGUAGE sql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
-    SELECT d.id, t.started_at FROM ticket t JOIN device d USING (device_no)
-    WHERE t.ticket_no = audited_number(entry) AND t.tenant_no = entry.tenant_no
-$$;
+-- `as_of` is when what the entry is about came: its loan is the one of that time.
+CREATE FUNCTION audited_thing(
+    entry audit, OUT device_id text, OUT person text, OUT as_of timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    CASE entry.object_kind
+    WHEN 'ticket' THEN
+        SELECT d.id, t.started_at INTO device_id, as_of
+        FROM ticket t JOIN device d USING (device_no)
+        WHERE t.ticket_no = audited_number(entry) AND t.tenant_no = entry.tenant_no;
+    WHEN 'quarantine' THEN
+        -- What names a device of another tenant is seen by nobody, and concerns nobody.
+        SELECT q.device_id, q.received_at INTO device_id, as_of
+        FROM quarantine q JOIN tenant o ON o.id = q.tenant_id LEFT JOIN device d ON d.id = q.device_id
+        WHERE q.quarantine_no = audited_number(entry) AND o.tenant_no = entry.tenant_no
+            AND coalesce(d.tenant_no, o.tenant_no) = o.tenant_no;
+    WHEN 'hold' THEN
+        SELECT d.id, h.person INTO device_id, person
+        FROM incident_hold h LEFT JOIN device d USING (device_no)
+        WHERE h.hold_no = audited_number(entry) AND h.tenant_no = entry.tenant_no;
+    ELSE
+        NULL;
+    END CASE;
+END $$;
 
 -- The loan an entry concerns: the one it names, else the one its device was out on at a time.
 CREATE FUNCTION audited_loan(entry audit, as_of timestamptz) RETURNS bigint
@@ -138,7 +157,7 @@ DECLARE
     head audit_head;
     item jsonb;
     entry audit;
-    ticket_at timestamptz;
+    thing record;
 BEGIN
     IF jsonb_array_length(entries) > 1000 THEN
         RAISE EXCEPTION '% entries at once: append at most 1000', jsonb_array_length(entries)
@@ -151,13 +170,16 @@ BEGIN
         entry.tenant_no := head.tenant_no;
         entry.audit_no := head.last_no + 1;
         entry.previous := head.last_hash;
-        ticket_at := NULL;
-        IF entry.device_id IS NULL AND entry.object_kind = 'ticket' THEN
-            SELECT * INTO entry.device_id, ticket_at FROM audited_ticket(entry);
+        SELECT * INTO thing FROM audited_thing(entry);
+        IF entry.device_id IS NULL THEN
+            entry.device_id := thing.device_id;
+        ELSE
+            thing.as_of := NULL;
         END IF;
-        entry.loan_no := audited_loan(entry, coalesce(ticket_at, entry.at));
+        entry.loan_no := audited_loan(entry, coalesce(thing.as_of, entry.at));
         entry.person := coalesce(
-            (SELECT person FROM person_link WHERE loan_no = entry.loan_no), entry.person);
+            (SELECT person FROM person_link WHERE loan_no = entry.loan_no), thing.person,
+            entry.person);
         entry.hash := sha256(convert_to(audit_text(of_tenant, entry), 'UTF8'));
         INSERT INTO audit VALUES (entry.*);
         head.last_no := entry.audit_no;
@@ -170,7 +192,7 @@ END $$;
 
 REVOKE ALL ON audit, audit_head FROM PUBLIC, fjarrkoll_ingest, fjarrkoll_diagnose, fjarrkoll_api;
 REVOKE EXECUTE ON FUNCTION refuse_audit_change, audit_text, held_audit_head, audited_number,
-    audited_ticket, audited_loan, append_audit FROM PUBLIC;
+    audited_thing, audited_loan, append_audit FROM PUBLIC;
 GRANT SELECT ON audit, audit_head TO fjarrkoll_api;
 GRANT EXECUTE ON FUNCTION append_audit TO fjarrkoll_api, fjarrkoll_diagnose;
 

@@ -36,7 +36,8 @@ BEGIN
         ORDER BY d.id LIMIT max_rows;
 END $$;
 
--- The hours in which a device reported anything, through the metrics that it has.
+-- The hours in which a device reported anything that the caller may see, through the metrics that
+-- it has. What is kept is looked up once for each metric.
 CREATE FUNCTION seen_contact(wanted int, low timestamptz, high timestamptz)
 RETURNS TABLE (hour timestamptz)
 LANGUAGE plpgsql STABLE SECURITY DEFINER
@@ -47,9 +48,12 @@ BEGIN
     IF earliest IS NULL THEN
         RETURN;
     END IF;
-    RETURN QUERY SELECT DISTINCT r.hour FROM public.latest l
-        JOIN public.rollup_hour r USING (device_no, metric_no)
-        WHERE l.device_no = wanted AND r.hour >= greatest(low, earliest) AND r.hour < high
+    RETURN QUERY SELECT DISTINCT r.hour
+        FROM (SELECT l.metric_no, public.kept_times(wanted, l.metric_no) AS kept
+            FROM public.latest l WHERE l.device_no = wanted OFFSET 0) AS own
+        JOIN public.rollup_hour r ON r.device_no = wanted AND r.metric_no = own.metric_no
+        WHERE r.hour >= greatest(low, earliest) AND r.hour < high
+            AND NOT own.kept && tstzrange(r.hour, r.hour + interval '1 hour')
         ORDER BY r.hour LIMIT 10000;
 END $$;
 

@@ -95,7 +95,7 @@ AS $$ SELECT EXISTS (SELECT FROM device
 
 -- Telemetry has no row-level security: hypertables with columnstore do not allow it. The API has
 -- no rights on the tables, only these; each begins with the caller's reach, and leaves out what
--- a person does not share (0003_privacy.sql).
+-- a person does not share, and from staff what belongs to care (0003_privacy.sql).
 CREATE FUNCTION seen_samples(
     wanted int, wanted_metric int, low timestamptz, high timestamptz, max_rows int)
 RETURNS TABLE (at timestamptz, value float8, clock smallint)
@@ -103,7 +103,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest timestamptz := public.seen_from(wanted);
-    hidden tstzmultirange := public.hidden_times(wanted, wanted_metric);
+    hidden tstzmultirange := public.kept_times(wanted, wanted_metric);
 BEGIN
     IF earliest IS NULL THEN
         RETURN;
@@ -121,7 +121,7 @@ LANGUAGE plpgsql STABLE SECURITY DEFINER
 SET search_path = pg_catalog, public, pg_temp SET plan_cache_mode = force_custom_plan AS $$
 DECLARE
     earliest timestamptz := public.seen_from(wanted);
-    hidden tstzmultirange := public.hidden_times(wanted, wanted_metric);
+    hidden tstzmultirange := public.kept_times(wanted, wanted_metric);
 BEGIN
     IF earliest IS NULL THEN
         RETURN;
@@ -238,8 +238,11 @@ CREATE POLICY own_link ON person_link FOR SELECT TO fjarrkoll_api USING (
 CREATE POLICY new_link ON person_link FOR INSERT TO fjarrkoll_api WITH CHECK (
     EXISTS (SELECT FROM loan WHERE loan.loan_no = person_link.loan_no OFFSET 0));
 
+-- A centre's staff see those of its devices only; what names no known device is the tenant's.
 CREATE POLICY own_messages ON quarantine TO fjarrkoll_api USING (
     tenant_id = (SELECT scope_tenant_id()) AND (SELECT scope_is_staff())
-    AND NOT is_device_of_another(device_id));
+    AND NOT is_device_of_another(device_id)
+    AND ((SELECT scope_reach()) = 'tenant'
+        OR EXISTS (SELECT FROM device d WHERE d.id = quarantine.device_id OFFSET 0)));
 CREATE POLICY own_deliveries ON outbox TO fjarrkoll_api
     USING (payload ->> 'tenant' = (SELECT scope_tenant_id()));

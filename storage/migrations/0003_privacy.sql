@@ -115,6 +115,17 @@ BEGIN
     RETURN public.unshared_times(wanted);
 END $$;
 
+-- As hidden_times, and for staff all of what belongs to care, which is nothing for those who repair.
+CREATE FUNCTION kept_times(wanted int, wanted_metric int) RETURNS tstzmultirange
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+BEGIN
+    IF public.scope_is_staff() AND EXISTS (
+        SELECT FROM metric WHERE metric_no = wanted_metric AND purpose = 'care') THEN
+        RETURN '{(,)}';
+    END IF;
+    RETURN public.hidden_times(wanted, wanted_metric);
+END $$;
+
 -- Devices of the caller's tenant whose loan did not share at some time.
 CREATE FUNCTION unshared_devices() RETURNS SETOF int
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -369,6 +380,23 @@ BEGIN
     RETURN gone;
 END $$;
 
+-- Copies of what a device sent in a time: messages that were refused, whose bytes go while the count
+-- stays, and the values that findings keep. What belongs to a record of care stays in findings.
+CREATE FUNCTION erase_copies(wanted int, low timestamptz, high timestamptz) RETURNS void
+LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
+    UPDATE quarantine q SET payload = ''
+    FROM device d JOIN tenant t USING (tenant_no)
+    WHERE d.device_no = wanted AND q.device_id = d.id AND q.tenant_id = t.id
+        AND q.last_at >= low AND q.received_at < high;
+    UPDATE finding f SET detail = jsonb_set(f.detail, '{points}', (
+        SELECT coalesce(jsonb_agg(point ORDER BY nth), '[]')
+        FROM jsonb_array_elements(f.detail -> 'points') WITH ORDINALITY AS p (point, nth)
+        WHERE to_timestamp((point ->> 0)::float8 / 1000) NOT BETWEEN low AND high
+            OR point ->> 1 IN (SELECT name FROM metric WHERE purpose = 'care')))
+    WHERE f.device_no = wanted AND f.last_at >= low
+        AND jsonb_typeof(f.detail -> 'points') = 'array';
+$$;
+
 -- Remove the rest of a finished loan: the newest values, answers, needs, and last the link itself.
 CREATE FUNCTION erase_loan(wanted bigint) RETURNS TABLE (answer_n bigint, link_n bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
@@ -385,6 +413,7 @@ BEGIN
         DELETE FROM public.latest v WHERE v.device_no = found.device_no
             AND v.at >= found.started_at AND v.at < found.ended_at
             AND v.metric_no IN (SELECT metric_no FROM public.metric WHERE purpose <> 'care');
+        PERFORM public.erase_copies(found.device_no, found.started_at, found.ended_at);
         DELETE FROM public.self_help_answer WHERE loan_no = found.loan_no;
         GET DIAGNOSTICS answer_n = ROW_COUNT;
         UPDATE public.loan SET basic_needs = '{}' WHERE loan_no = found.loan_no;
@@ -421,10 +450,11 @@ BEGIN
     END LOOP;
     FOR name IN SELECT p.oid::regprocedure::text FROM pg_proc p
         WHERE p.pronamespace = 'public'::regnamespace AND p.proname IN ('unshared_times',
-            'hidden_times', 'unshared_devices', 'is_blocked', 'own_loans', 'blocked_loan_n',
+            'hidden_times', 'kept_times', 'unshared_devices', 'is_blocked', 'own_loans', 'blocked_loan_n',
             'override_block', 'held_by', 'loan_held_by', 'refuse_held', 'keep_held_row',
             'keep_held_loan', 'keep_while_held', 'keep_hold', 'cut_links', 'person_loans',
-            'tenant_loan', 'loan_samples', 'erase_samples', 'erase_loan', 'erase_blocks')
+            'tenant_loan', 'loan_samples', 'erase_samples', 'erase_copies', 'erase_loan',
+            'erase_blocks')
     LOOP
         EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM PUBLIC', name);
     END LOOP;

@@ -133,6 +133,15 @@ SELECT at, received_at, system, code, state, count FROM fault_event
 WHERE device_no = %(device_no)s::int AND at >= %(low)s::timestamptz AND at < %(high)s::timestamptz
 ORDER BY at, epoch, seq, idx;
 
+-- name: loan_refused
+-- What a device sent in a range and could not be stored, in order.
+SELECT q.received_at, q.reason, q.payload
+FROM device d JOIN tenant t USING (tenant_no)
+    JOIN quarantine q ON q.device_id = d.id AND q.tenant_id = t.id
+WHERE d.id = %(device)s::text AND q.last_at >= %(low)s::timestamptz
+    AND q.received_at < %(high)s::timestamptz
+ORDER BY q.received_at, q.quarantine_no;
+
 -- name: loan_tickets
 -- The tickets that began on a device in a range, in order.
 SELECT ticket_no, title_sv, title_en, user_sv, user_en, state, order_kind, severity, started_at,
@@ -212,3 +221,11 @@ SELECT DISTINCT ON (object_id) object_id::bigint, name, at, why FROM audit
 WHERE tenant_no = tenant_no_of(%(tenant)s::text) AND object_kind = 'entry'
     AND action = ANY(%(actions)s::text[]) AND object_id = ANY(%(entries)s::text[])
 ORDER BY object_id, audit_no DESC;
+
+-- name: told_from
+-- From when on the caller sees the device of a ticket, no time for always; and whether the ticket
+-- rests on findings that the caller does not see.
+SELECT nullif(seen_from(k.device_no), '-infinity'), EXISTS (
+    SELECT FROM ticket_finding l WHERE l.ticket_no = k.ticket_no
+        AND NOT EXISTS (SELECT FROM finding f WHERE f.finding_no = l.finding_no OFFSET 0))
+FROM ticket k WHERE k.ticket_no = %(ticket_no)s::bigint;

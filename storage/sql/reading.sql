@@ -267,7 +267,9 @@ SELECT
 -- Quarantined messages in order of first receipt, the newest first, before a given one.
 SELECT quarantine_no, reason, detail, substring(topic FOR 300) AS topic, tenant_id, device_id,
     content_type, substring(payload FOR 4096) AS payload, payload_size, epoch, seq, message_n,
-    received_at, last_at, replayed_at, replayed_as
+    received_at, last_at, replayed_at, replayed_as,
+    (SELECT m.device_class FROM device d JOIN model m ON m.id = d.model_id
+        WHERE d.id = quarantine.device_id) AS device_class
 FROM quarantine
 WHERE quarantine_no < %(before_no)s::bigint
     AND (%(reason)s::text IS NULL OR reason = %(reason)s::text)

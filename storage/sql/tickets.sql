@@ -113,6 +113,10 @@ UPDATE ticket_finding SET ticket_no = %(new_no)s::bigint WHERE ticket_no = %(old
 -- The singles that a group ticket holds follow to the one that took its place.
 UPDATE ticket SET incident_no = %(new_no)s::bigint WHERE incident_no = %(old_no)s::bigint;
 
+-- name: is_of_one_centre
+-- Whether the transaction sees the devices of one centre only.
+SELECT coalesce(scope_reach() = 'centre', false);
+
 -- name: insert_event
 -- What a person did to one ticket, numbered on from what it has.
 INSERT INTO ticket_event (ticket_no, event_no, at, kind, who, detail)

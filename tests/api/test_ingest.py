@@ -5,11 +5,19 @@ import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 
+import psycopg
 import pytest
 from support.people import bearer
 
 DEVICE = "fk-50040"
 URL = "/api/v1/ingest"
+
+
+@pytest.fixture
+def client(client):
+    """Asked by a program of an administrator, as a gateway is."""
+    client.headers.update(bearer("administrator", is_service=True))
+    return client
 
 
 @pytest.fixture
@@ -73,10 +81,48 @@ def test_a_record_keeps_the_bytes_it_came_as(client, epoch):
     assert newest["payload"]["text"] == odd
 
 
-def test_an_unknown_device_gets_no_acknowledgement(client, epoch):
-    answer = client.post(URL, json=body(record(epoch, 1), device="stranger")).json()
+def test_nothing_is_taken_or_kept_for_a_device_outside_the_reach(client, epoch):
+    """It fills no quarantine either, and nothing tells one that exists from one that does not."""
+    before = quarantined(client)
+    south = bearer("administrator", centre="syd", is_service=True)
+    answers = [
+        client.post(URL, json=body(record(epoch, 1), device="stranger")),
+        client.post(URL, json=body(record(epoch, 1)), headers=south),
+    ]
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+    assert quarantined(client) == before
+
+
+def quarantined(client):
+    return client.get("/api/v1/ledger").json()["total"]
+
+
+def test_an_unregistered_device_that_speaks_for_itself_gets_no_acknowledgement(client, epoch):
+    own = bearer("device", device="stranger")
+    answer = client.post(URL, json=body(record(epoch, 1), device="stranger"), headers=own).json()
     assert answer["ack"] is None
     assert answer["refused"][0]["reason"] == "unknown_device"
+
+
+def test_a_person_sends_no_records_of_devices(client, epoch):
+    person = bearer("administrator")
+    refused = client.post(URL, json=body(record(epoch, 1)), headers=person)
+    assert refused.status_code == 403
+    assert refused.json()["type"].endswith("not-a-program")
+
+
+def test_what_a_program_sends_is_written_down_with_the_device(client, fleet, epoch):
+    with psycopg.connect(fleet.url) as conn:
+        (last,) = conn.execute("SELECT coalesce(max(audit_no), 0) FROM audit").fetchone()
+        for sent in (body(record(epoch, 1), record(epoch, 2)), body(record(epoch, 3))):
+            assert client.post(URL, json=sent).status_code == 200
+        own = bearer("device", device=DEVICE)
+        assert client.post(URL, json=body(record(epoch, 4)), headers=own).status_code == 200
+        found = conn.execute(
+            "SELECT action, object_kind, device_id FROM audit WHERE audit_no > %s", [last]
+        ).fetchall()
+    assert found == [("ingest_records", "device", DEVICE)] * 2
 
 
 def test_a_state_is_taken_too(client, epoch):

@@ -440,7 +440,8 @@ def test_without_a_database_every_answer_is_503_with_retry_after():
             if path.startswith("/api"):
                 assert response.json()["type"].endswith("database-down")
         body = {"tenant": "exempel", "device": "d", "channel": "bulk", "record": {}}
-        assert down.post("/api/v1/ingest", json=body).status_code == 503
+        program = bearer("administrator", is_service=True)
+        assert down.post("/api/v1/ingest", json=body, headers=program).status_code == 503
         page = down.get("/", headers={"Accept-Language": "sv"})
         assert page.status_code == 503
         assert "Databasen svarar inte" in page.text

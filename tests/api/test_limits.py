@@ -152,6 +152,23 @@ def test_guesses_and_sign_ins_of_one_address_are_counted(settings):
         assert client.get("/api/v1/me", headers=bearer(Role.AUDITOR)).status_code == 200
 
 
+def test_who_reloads_the_sign_in_page_is_not_locked_out_but_endless_reloads_are(settings):
+    with limited(settings) as client:
+        assert {client.get("/sign-in").status_code for _ in range(50)} == {200}
+    with limited(settings, sign_ins_per_s=0.01, sign_in_burst=2) as client:
+        codes = [client.get("/sign-in?left=1").status_code for _ in range(3)]
+        assert codes == [200, 200, 429]
+
+
+def test_a_token_of_an_unknown_key_counts_before_the_issuer_is_asked(settings):
+    access = replace(settings.access, issuer_url="http://127.0.0.1:1", key_set=None)
+    refused = replace(settings, access=access)
+    with limited(refused, sign_ins_per_s=0.01, sign_in_burst=2) as client:
+        unknown = bearer(Role.AUDITOR)
+        codes = [client.get("/api/v1/me", headers=unknown).status_code for _ in range(3)]
+    assert codes == [503, 503, 429]
+
+
 def test_large_answers_take_turns_and_small_ones_do_not(settings):
     url = "/api/v1/devices/fk-20417/samples?metric=battery_voltage_v"
     with limited(settings, heavy=0, heavy_wait_s=0.05) as client:

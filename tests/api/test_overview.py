@@ -16,10 +16,10 @@ from support.records import message, record, register
 from api.app import create_app
 from api.pages.health import lanes
 from api.process import ApiSettings
-from api.sheets import harmless
 from fleet.access.callers import Role
 from fleet.rules.facts import SWEDEN
 from fleet.rules.reader import shipped_rules
+from fleet.spreadsheets import harmless
 from storage import rules
 from storage.connection import connect
 from storage.intake import Intake

@@ -432,6 +432,21 @@ def test_errors_are_pages_for_people(client):
     assert client.post("/").status_code == 405
 
 
+@pytest.mark.parametrize("path", ["//evil.example/x", "/\\evil.example/x", "///evil.example"])
+def test_no_address_makes_the_other_language_lead_away(client, path):
+    answer = client.get(f"http://127.0.0.1:8460{path}")
+    assert answer.status_code == 404
+    links = re.findall(r'href="([^"]*lang=en)"', answer.text)
+    assert links
+    assert [link for link in links if not re.match(r"/[^/\\]", link)] == []
+
+
+@pytest.mark.parametrize("name", ["path", "self", "query", "kept"])
+def test_a_parameter_of_any_name_is_kept_in_the_address(client, name):
+    answer = client.get(f"/tickets?{name}=x", follow_redirects=False)
+    assert (answer.status_code, answer.headers["location"]) == (307, f"/?{name}=x")
+
+
 def test_the_old_address_of_the_queue_leads_there(client):
     response = client.get("/tickets?severity=major&lang=en", follow_redirects=False)
     assert response.status_code == 307

@@ -12,9 +12,12 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from starlette.testclient import TestClient
 from support.people import UNIT, access_settings, bearer, claims_of
 
+from api.access.gate import endpoints, operation_of
+from api.access.policy import shipped_policy
 from api.app import create_app
 from api.process import ApiSettings
 from fleet.access.callers import Role
@@ -135,12 +138,100 @@ def test_a_patient_sees_nothing_of_anybody_else(place):
     assert sharing.status_code == 404
 
 
+def readable(place, number):
+    """The addresses that a patient may read, of the chair and its ticket."""
+    names = {"device_id": CHAIR, "ticket_no": number, "policy_name": "vgr", "name": "x.css"}
+    for route in endpoints(place.client.app.routes):
+        rule = shipped_policy()[operation_of(route)]
+        is_read = "GET" in getattr(route, "methods", ()) and operation_of(route) != "stream"
+        if is_read and rule.roles is not None and Role.PATIENT in rule.roles:
+            path = re.sub(r"\{(\w+)\}", lambda found: str(names.get(found[1], "x")), route.path)
+            yield operation_of(route), path
+
+
+def test_a_patient_is_not_told_who_of_the_staff_does_what(place):
+    desk = bearer(Role.SERVICE_DESK)
+    number = place.ticket_no
+    for version, told in enumerate(
+        ({"action": "take", "why": "Karim kan"}, {"action": "solve", "outcome": "real_fault"}), 1
+    ):
+        done = place.post(
+            f"/api/v1/tickets/{number}/actions", desk | {"If-Match": f'"{version}"'}, json=told
+        )
+        assert done.status_code < 300, done.text
+    assert place.get(f"/api/v1/tickets/{number}", frida).json()["events"]
+    read = {name: place.get(path, astrid) for name, path in readable(place, number)}
+    assert len(read) > 20
+    assert [name for name, answer in read.items() if "Karim" in answer.text] == []
+    whole = read["get_ticket"].json()
+    assert (whole["assignee"], whole["events"], whole["similar"]["cases"]) == (None, [], [])
+    for asked in ("Karim Kundtjänst", "none"):  # the filter tells nothing either
+        listed = place.get(f"/api/v1/tickets?assignee={asked}", astrid).json()["items"]
+        assert [ticket["assignee"] for ticket in listed] == [None]
+
+
 def test_the_time_before_the_loan_is_not_there(place):
     before = SAMPLES.replace(f"{NOW - 5 * DAY:%Y-%m-%d}", f"{NOW - 59 * DAY:%Y-%m-%d}")
     found = place.get(f"{before}&metric=battery_voltage_v", technician).json()["points"]
     own = place.get(f"{before}&metric=battery_voltage_v", astrid).json()["points"]
     care = place.get(f"{before}&metric=battery_voltage_v", frida).json()["points"]
     assert (len(found), len(own), len(care)) == (2, 1, 1)
+
+
+FINDING = """
+WITH found AS (
+    INSERT INTO finding (tenant_no, device_no, subject, rule_id, rule_version, about, cause, need,
+        severity, usability, fixer, component, started_at, last_at, known_at, confidence, detail)
+    SELECT tenant_no, device_no, 'device', rule_id, version, 'battery_voltage_v', 'x', 'ticket',
+        'major', 'degraded', 'technician', 'battery', %(at)s, %(at)s, %(at)s, 1, %(detail)s
+    FROM device, rule_version WHERE id = 'wc-1' AND rule_id = %(rule)s
+    RETURNING finding_no
+)
+INSERT INTO ticket_finding (ticket_no, finding_no) SELECT %(ticket)s, finding_no FROM found
+"""
+
+
+def found(place, rule: str, at: datetime, since: datetime) -> None:
+    """The ticket rests on what a rule says, with values from `since` on."""
+    told = ["mycket äldre bruk", "much older use"]
+    detail = {
+        "said": {"title": told, "happened": told, "action": told, "user": ["", ""]},
+        "points": [[round(when.timestamp() * 1000), "battery_voltage_v", 7.125]
+                   for when in (since, at)],
+        "measures": {"limit": 7.125}, "ruled_out": [told],
+    }  # fmt: skip
+    with psycopg.connect(place.url) as conn:
+        values = {"at": at, "detail": Jsonb(detail), "rule": rule, "ticket": place.ticket_no}
+        conn.execute(FINDING, values)
+        conn.execute("UPDATE ticket SET body_sv = 'mycket äldre bruk'")
+
+
+@pytest.mark.parametrize(
+    ("rule", "at_d", "since_d", "is_withheld"),
+    [
+        ("reported-fault", 1, 2, False),  # it speaks of the episode alone
+        ("reported-fault", 1, 40, True),  # values from before the loan
+        ("reported-fault", 35, 36, True),  # a finding that they do not see
+        ("silent-wheelchair", 1, 2, True),  # it looks back 60 days
+    ],
+)
+def test_what_a_ticket_says_of_the_time_before_the_loan_is_kept_back(
+    place, rule, at_d, since_d, is_withheld
+):
+    found(place, rule, NOW - at_d * DAY, NOW - since_d * DAY)
+    address = f"/tickets/{place.ticket_no}"
+    for who in (astrid, frida):
+        ticket = place.get(f"/api/v1{address}", who).json()
+        assert ticket["is_withheld"] is is_withheld
+        assert ("äldre bruk" in str(ticket)) is not is_withheld
+        assert ("7.125" in str(ticket)) is not is_withheld
+        assert ticket["title_sv"], ticket["user_sv"]
+    page = place.get(f"{address}?lang=sv", frida).text
+    assert ("äldre bruk" in page) is not is_withheld
+    assert ("går längre tillbaka än lånet" in page) is is_withheld
+    staff = place.get(f"/api/v1{address}", technician).json()
+    assert (staff["is_withheld"], staff["body_sv"]) == (False, "mycket äldre bruk")
+    assert len(staff["findings"][0]["points"]) == 2
 
 
 @pytest.mark.parametrize("helped", ["yes", "no"])
@@ -524,7 +615,7 @@ def test_the_log_is_filtered_by_device_person_and_day(place):
     place.get(f"/api/v1/devices/{CHAIR}", technician)
     place.get(f"/api/v1/devices/{APAP}", frida)
     by_device = place.get(f"/api/v1/audit?device={CHAIR}", auditor).json()["items"]
-    assert [row["subject"] for row in by_device] == ["exempel-technician"]
+    assert [row["subject"] for row in by_device] == ["exempel-auditor", "exempel-technician"]
     by_subject = place.get("/api/v1/audit?subject=frida", auditor).json()["items"]
     assert [row["device_id"] for row in by_subject] == [APAP]
     later = f"{NOW + DAY:%Y-%m-%dT%H:%M:%SZ}"

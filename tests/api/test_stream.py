@@ -131,6 +131,11 @@ def test_a_patient_hears_of_the_own_device_only(served, two, admin):
             deaf_for_a_while(served, nobody)
 
 
+def test_an_id_that_no_event_can_have_is_as_none(served):
+    with listening(served, last="9" * 40) as hears:
+        assert "at" in hears.data("ready")
+
+
 def deaf_for_a_while(url, headers):
     with (
         httpx.Client(timeout=httpx.Timeout(5, read=0.6)) as client,

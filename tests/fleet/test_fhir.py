@@ -77,7 +77,12 @@ def test_ids_lead_back_and_fit_fhir(device_id, metric_no, at):
     assert device_of_reference(f"Device/{device_id_to_fhir(device_id)}") == device_id
     assert metric_id(str(metric)) == metric
     assert value_id(str(value)) == value
-    assert named_device(["50", str(value)]) == device_id
+    fhir_id = device_id_to_fhir(device_id)
+    assert named_device({"device_id": fhir_id}, []) == device_id
+    assert named_device({"device_metric_id": str(metric)}, []) == device_id
+    assert named_device({"observation_id": str(value)}, []) == device_id
+    assert named_device({"ticket_no": "7"}, ["50", f"Device/{fhir_id}"]) == device_id
+    assert named_device({}, ["50", str(value)]) is None
 
 
 @pytest.mark.parametrize(

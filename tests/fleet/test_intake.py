@@ -82,7 +82,7 @@ def test_who_speaks_is_judged_before_what_is_said():
     wrong = f"fk/1/{OTHER_SHARD}/r2/old/up/gossip"
     assert judge(message(BAD, topic=wrong), KNOWN.get).reason in ("wrong_shard", "revoked_device")
     assert verdict(BAD, device="nobody").reason == "unknown_device"
-    assert verdict(BAD, device="old", tenant="r2").reason == "revoked_device"
+    assert verdict(BAD, device="old", tenant="r2").reason == "wrong_tenant"
 
 
 @given(st.text(max_size=60), st.binary(max_size=60), st.none() | st.text(max_size=20))

@@ -206,6 +206,47 @@ def test_an_entry_about_a_loan_or_a_ticket_concerns_that_loans_person(conn):
     assert rows[2].device_id == "wc-1"
 
 
+def number_of(conn, statement, **values):
+    return conn.execute(statement, values).fetchone()[0]
+
+
+def refused_message(conn, device_id, tenant="r1"):
+    return number_of(
+        conn,
+        "INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload,"
+        " payload_size, received_at, last_at) VALUES (sha256(convert_to(%(device)s, 'UTF8')),"
+        " 'malformed', 'x', 't', %(tenant)s, %(device)s, '{', 1, %(at)s, %(at)s)"
+        " RETURNING quarantine_no",
+        device=device_id, tenant=tenant, at=NOON - 30 * HOUR,
+    )  # fmt: skip
+
+
+def test_an_entry_about_a_refused_message_concerns_who_had_the_device_then(conn):
+    numbers = [refused_message(conn, device) for device in ("wc-1", "wc-3", "wc-9")]
+    numbers.append(refused_message(conn, "wc-2", tenant="r2"))
+    append(conn, "r1", [entry_of(object_kind="quarantine", object_id=str(n)) for n in numbers])
+    rows = [row.entry for row in chain(conn, "r1")]
+    assert [row.device_id for row in rows] == ["wc-1", None, "wc-9", None], "wc-3 is another's"
+    assert [row.person for row in rows] == ["p-1", None, None, None]
+
+
+def test_an_entry_about_a_hold_concerns_what_is_held(conn):
+    hold = (
+        "INSERT INTO incident_hold (tenant_no, device_no, person, why, who, from_at)"
+        " SELECT t.tenant_no, d.device_no, %(person)s, 'tillbud', 'A', now() FROM tenant t"
+        " LEFT JOIN device d ON d.id = %(device)s WHERE t.id = %(tenant)s RETURNING hold_no"
+    )
+    numbers = [
+        number_of(conn, hold, tenant="r1", device="wc-1", person=None),
+        number_of(conn, hold, tenant="r1", device=None, person="p-7"),
+        number_of(conn, hold, tenant="r2", device=None, person="p-8"),
+    ]
+    append(conn, "r1", [entry_of(object_kind="hold", object_id=str(n)) for n in numbers])
+    rows = [row.entry for row in chain(conn, "r1")]
+    assert [row.device_id for row in rows] == ["wc-1", None, None]
+    assert [row.person for row in rows] == ["p-2", "p-7", None]
+
+
 def test_a_person_stands_in_the_log_after_the_link_was_cut(conn):
     wrote(conn, 1, device_id="wc-1")
     conn.execute("DELETE FROM person_link")

@@ -11,6 +11,7 @@ from datetime import UTC, datetime, timedelta
 
 import psycopg
 import pytest
+from psycopg.types.json import Jsonb
 from support.audits import entry_of
 
 from fleet.access.scopes import Reach, Scope
@@ -20,6 +21,7 @@ from fleet.rules.rule import Needs
 from storage import privacy, reading
 from storage.audit import AuditFilter, append, page
 from storage.connection import connect
+from storage.device_reading import contact_hours
 from storage.erasure import erase, export, person_loans, tenants_of
 from storage.facts import load_facts
 from storage.lending import end_loan, start_loan
@@ -169,7 +171,8 @@ def unshared(api):
 @pytest.mark.parametrize("scope", [STAFF, CENTRE, unit(SECOND)], ids=lambda scope: scope.reach)
 @pytest.mark.parametrize("metric", [SERVICE, CARE])
 def test_nobody_but_the_person_reads_what_is_not_shared(unshared, scope, metric):
-    earlier = 1 if scope.reach in {Reach.TENANT, Reach.CENTRE} else 0
+    is_staff = scope.reach in {Reach.TENANT, Reach.CENTRE}
+    earlier = 1 if is_staff and metric == SERVICE else 0  # what belongs to care staff never read
     assert values_seen(unshared, scope, metric) == (earlier, earlier, 0)
     assert values_seen(unshared, person("p-new"), metric) == (1, 1, 1)
 
@@ -180,6 +183,26 @@ def test_what_safety_needs_is_shared_all_the_time(unshared, scope):
     assert (samples, hours, latest) == ((2, 2, 1) if scope in {STAFF, CENTRE} else (1, 1, 1))
     device_no = reading.device_no(unshared, CHAIR)
     assert reading.faults(unshared, device_no, Span(NOW - 15 * DAY, NOW), 9)
+
+
+@pytest.mark.parametrize(
+    ("metric", "staff_n", "unit_n"), [(SAFETY, 2, 1), (SERVICE, 1, 0), (CARE, 0, 0)]
+)
+def test_that_a_device_was_heard_of_is_told_by_what_may_be_seen_of_it(
+    unshared, owner, metric, staff_n, unit_n
+):
+    others = (
+        "DELETE FROM rollup_hour USING metric m"
+        " WHERE m.metric_no = rollup_hour.metric_no AND name <> %s"
+    )
+    owner.execute(others, [metric])
+    owner.commit()
+    span = Span(NOW - 90 * DAY, NOW)
+    found = []
+    for scope in (STAFF, unit(SECOND), person("p-new")):
+        enter(unshared, scope)
+        found.append(len(contact_hours(unshared, reading.device_no(unshared, CHAIR), span)))
+    assert found == [staff_n, unit_n, 1]
 
 
 def test_overviews_of_the_fleet_leave_out_what_is_not_shared(unshared, owner):
@@ -569,6 +592,62 @@ def test_erasure_lets_go_what_the_law_lets_go(url, owner):
     hours = owner.execute("SELECT count(*) FROM rollup_hour JOIN metric USING (metric_no)"
                           " WHERE name <> %s", [CARE])  # fmt: skip
     assert hours.fetchone() == (2,)
+
+
+def copied(owner, device: str, at: datetime) -> None:
+    """A message that was refused, and the finding of that time with values from around it."""
+    owner.execute(
+        "INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload,"
+        " payload_size, received_at, last_at) VALUES (sha256(convert_to(%(name)s, 'UTF8')),"
+        " 'malformed', 'x', 't', 'r1', %(device)s, %(payload)s, 6, %(at)s, %(at)s)",
+        {"name": f"{device} {at}", "device": device, "payload": b"\tsecr\xff", "at": at},
+    )
+    points = [[round(when.timestamp() * 1000), metric, 7]
+              for when in (at - 100 * DAY, at) for metric in (SERVICE, CARE)]  # fmt: skip
+    owner.execute(
+        "UPDATE finding SET detail = %s FROM device d WHERE d.device_no = finding.device_no"
+        " AND d.id = %s AND started_at = %s", [Jsonb({"points": points, "said": {}}), device, at]
+    )  # fmt: skip
+
+
+def copies(owner, device: str) -> tuple[list[bytes], list[int]]:
+    """The bytes in quarantine, and how many values each finding keeps, the oldest first."""
+    payloads = owner.execute(
+        "SELECT payload FROM quarantine WHERE device_id = %s ORDER BY received_at", [device]
+    ).fetchall()
+    points = owner.execute(
+        "SELECT jsonb_array_length(detail -> 'points') FROM finding JOIN device d USING (device_no)"
+        " WHERE d.id = %s ORDER BY started_at", [device]
+    ).fetchall()  # fmt: skip
+    return [payload for (payload,) in payloads], [count for (count,) in points]
+
+
+def test_erasure_takes_the_copies_along_and_the_next_users_stay(url, owner):
+    copied(owner, CHAIR, NOW - 40 * DAY)
+    copied(owner, CHAIR, NOW - 10 * DAY)
+    owner.commit()
+    with connect(url, role="fjarrkoll_api") as api:
+        enter(api, STAFF)
+        erase(api, "p-old")
+        api.commit()
+    assert copies(owner, CHAIR) == ([b"", b"\tsecr\xff"], [3, 4])
+
+
+def test_a_hold_keeps_the_copies_too(owner):
+    copied(owner, CHAIR, NOW - 40 * DAY)
+    privacy.hold(owner, device=CHAIR, why="tillbud", who="A", now=NOW)
+    erase(owner, "p-old")
+    assert copies(owner, CHAIR)[0] == [b"\tsecr\xff"]
+
+
+def test_an_export_has_what_could_not_be_stored(owner):
+    copied(owner, CHAIR, NOW - 40 * DAY)
+    copied(owner, CHAIR, NOW - 10 * DAY)
+    out = io.BytesIO()
+    assert export(owner, "r1", "p-old", out, NOW).refused_n == 1
+    text = zipfile.ZipFile(out).read("quarantine.csv").decode()
+    (row,) = csv.DictReader(io.StringIO(text))
+    assert (row["device"], row["message"]) == (CHAIR, "'\tsecr\\xff")
 
 
 def test_a_loan_that_runs_stays_and_so_does_its_block(owner):

@@ -40,6 +40,10 @@ INSERT INTO placement (device_no, place, from_at, who) SELECT device_no, 'in_use
 INSERT INTO agenda (device_no, from_at, due_at) SELECT device_no, now(), now() FROM device;
 INSERT INTO agreement (tenant_no, policy_id, from_at, who) VALUES (1, 'p', now(), 'x'),
     (2, 'p', now(), 'x');
+INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload, payload_size,
+    received_at, last_at)
+    SELECT sha256(id::bytea), 'malformed', 'x', 't', 'a', id, '{', 1, now(), now()
+    FROM unnest(ARRAY['a-1', 'a-2', 'b-1', 'stranger']) AS id;
 """
 
 
@@ -197,6 +201,23 @@ def test_telemetry_is_the_callers_own_and_from_the_loan_on(url, api, function):
 
 def is_loan(scope: Scope) -> bool:
     return scope.reach in {Reach.PERSON, Reach.CARE_UNIT}
+
+
+@pytest.mark.parametrize(
+    ("scope", "found"),
+    [
+        (Scope("a", Reach.TENANT), {"a-1", "a-2", "stranger"}),
+        (Scope("a", Reach.CENTRE, "north"), {"a-1"}),
+        (Scope("a", Reach.CENTRE, "south"), {"a-2"}),
+        (Scope("b", Reach.TENANT), set()),
+        (Scope("a", Reach.PERSON, "p-new"), set()),
+        (Scope("a", Reach.DEVICE, "a-1"), set()),
+    ],
+)
+def test_refused_messages_are_seen_with_their_device_and_by_staff(api, scope, found):
+    enter(api, scope)
+    rows = api.execute("SELECT device_id FROM quarantine").fetchall()
+    assert {row[0] for row in rows} == found
 
 
 def test_without_a_scope_nothing_is_seen(api):

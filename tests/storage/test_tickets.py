@@ -36,6 +36,7 @@ from storage.findings import Subject
 from storage.raising import LostRaceError, NewTicket, insert_tickets
 from storage.scope import enter
 from storage.tickets import (
+    OfSeveralCentresError,
     TicketChangedError,
     TicketNotFoundError,
     change,
@@ -440,6 +441,12 @@ def test_a_group_ticket_takes_its_singles_along(conn):
     ).fetchone()[0]
     single = add_ticket(conn)
     conn.execute("UPDATE ticket SET incident_no = %s WHERE ticket_no = %s", [group, single])
+    conn.execute("SELECT set_config('fjarrkoll.reach', 'centre', true)")
+    with pytest.raises(OfSeveralCentresError):
+        reorder(conn, group, OrderKind.SUPPLIER, "Anna", "samma fel på alla", NOON)
+    with pytest.raises(OfSeveralCentresError):
+        change(conn, group, Request(Action.VOID, "Anna", reason="duplicate"), NOON)
+    conn.execute("SELECT set_config('fjarrkoll.reach', 'tenant', true)")
     new_no = reorder(conn, group, OrderKind.SUPPLIER, "Anna", "samma fel på alla", NOON)
     assert find(conn, single).incident_no == new_no
     assert (find(conn, new_no).device_id, find(conn, new_no).subject) == (None, "model:m3")

@@ -126,6 +126,44 @@ def test_many_threads_at_once_make_one_fetch():
     assert issuer.fetched_n == 1
 
 
+def test_whoever_waited_for_an_issuer_that_is_down_does_not_ask_it_again():
+    issuer = Issuer("a")
+    issuer.is_down = True
+    fetch = issuer.keys._fetch
+
+    def slow():  # as long as an answer is waited for, which is no shorter than until the next try
+        issuer.now_s += RETRY_EVERY_S + 1
+        return fetch()
+
+    issuer.keys._fetch = slow
+    for _ in range(5):
+        with pytest.raises(ProviderDownError):
+            issuer.has("a")
+    assert issuer.fetched_n == 1
+
+
+def test_a_known_key_is_used_while_another_thread_waits_for_the_issuer():
+    issuer = Issuer("a")
+    assert issuer.has("a")
+    issuer.now_s += FRESH_FOR_S + 1
+    asked, answered = threading.Event(), threading.Event()
+
+    def stuck():
+        asked.set()
+        assert answered.wait(10)
+        return issuer.key_set
+
+    issuer.keys._fetch = stuck
+    thread = threading.Thread(target=issuer.has, args=("a",))
+    thread.start()
+    assert asked.wait(5)
+    assert issuer.has("a")
+    assert not issuer.keys.must_ask("a")
+    assert issuer.keys.must_ask("x")
+    answered.set()
+    thread.join(5)
+
+
 def public(key, **more):
     return {**key.as_dict(private=False), **more}
 
@@ -251,10 +289,31 @@ def test_a_provider_that_does_not_answer_is_asked_seldom(site):
         with pytest.raises(ProviderDownError):
             provider.metadata()
     assert site.asked[CONFIGURATION] == 1
-    site.answers[CONFIGURATION] = good
     now[0] = RETRY_EVERY_S
+    with pytest.raises(ProviderDownError):
+        slowly(provider, now)
+    with pytest.raises(ProviderDownError):
+        provider.metadata()
+    assert site.asked[CONFIGURATION] == 2, "not at once after a long wait"
+    site.answers[CONFIGURATION] = good
+    now[0] += RETRY_EVERY_S
     assert provider.metadata().jwks_uri == f"{site.url}/jwks"
     provider.close()
+
+
+def slowly(provider, now):
+    """Ask, while the time passes in which an answer is waited for."""
+    document = provider._document
+
+    def waits(url):
+        now[0] += RETRY_EVERY_S + 1
+        return document(url)
+
+    provider._document = waits
+    try:
+        provider.metadata()
+    finally:
+        provider._document = document
 
 
 ANSWERS = {

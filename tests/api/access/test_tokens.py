@@ -123,6 +123,7 @@ ATTACKS = {
     "a subject that is a list": sign(said(sub=["a"])),
     "a sign-out's token": sign(said(), typ="logout+jwt"),
     "a type that is no text": signed_raw({"typ": 3}),
+    "a critical header of no list": signed_raw({"crit": 5}),
     "an unknown critical header": signed_raw({"crit": ["x"], "x": 1}),
     "a critical header that is known": signed_raw({"crit": ["b64"], "b64": True}),
     "no role": sign(said(role=None)),

@@ -107,8 +107,9 @@ def _seed(conn: psycopg.Connection, tenant: str, now: datetime) -> Things:
     )
     quarantine_no = one(
         "INSERT INTO quarantine (digest, reason, detail, topic, tenant_id, device_id, payload,"
-        " payload_size, received_at, last_at) VALUES (sha256(%(device)s::bytea), 'malformed', 'x',"
-        " 'fk/1', %(tenant)s, %(device)s, '{', 1, %(at)s, %(at)s) RETURNING quarantine_no"
+        " payload_size, received_at, last_at) VALUES (sha256(convert_to(%(device)s, 'UTF8')),"
+        " 'malformed', 'x', 'fk/1', %(tenant)s, %(device)s, '{', 1, %(at)s, %(at)s)"
+        " RETURNING quarantine_no"
     )
     return Things(
         tenant, device_id, new_ticket(conn, device_id, at), loan_no, quarantine_no,
