@@ -129,7 +129,8 @@ def _handle_errors(app: FastAPI) -> None:
         return await _answered(request, exc)
 
     @app.exception_handler(DatabaseDownError)
-    async def _down(request: Request, _: DatabaseDownError) -> Response:
+    async def _down(request: Request, exc: DatabaseDownError) -> Response:
+        log.warning("database_down", path=request.url.path, reason=str(exc)[:200])
         return await _answered(request, database_down())
 
     @app.exception_handler(DataRejectedError)

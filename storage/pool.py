@@ -143,10 +143,8 @@ class ApiPool:
             with self._pool.connection() as conn:
                 try:
                     yield conn
-                    conn.rollback()
-                    conn.answered_s = time.monotonic()
                 finally:
-                    _plain(conn)
+                    _end(conn)
         except (PoolTimeout, PoolClosed) as exc:
             raise DatabaseDownError(f"no connection: {exc}") from exc
         except psycopg.Error as exc:
@@ -161,10 +159,13 @@ def _check(conn: _Connection) -> None:
         ConnectionPool.check_connection(conn)
 
 
-def _plain(conn: _Connection) -> None:
-    """As the next borrower expects it. What is broken or in a transaction, the pool throws away."""
-    if conn.info.transaction_status is psycopg.pq.TransactionStatus.IDLE:
-        conn.autocommit, conn.isolation_level, conn.read_only = False, None, None
+def _end(conn: _Connection) -> None:
+    """Take back what was not committed, and leave it as the next borrower expects it."""
+    if conn.closed:
+        return
+    conn.rollback()
+    conn.answered_s = time.monotonic()
+    conn.autocommit, conn.isolation_level, conn.read_only = False, None, None
 
 
 def _configure(conn: _Connection) -> None:

@@ -75,8 +75,8 @@ LIMIT %(limit)s::int;
 -- What holds of one device and no open ticket is about, the worst first, with the last ticket that
 -- was. A storm's ticket speaks for its devices. What belongs to care is not here.
 SELECT f.finding_no, d.id AS device_id, d.individual_no, f.subject, f.rule_id, f.rule_version,
-    f.about, f.cause, f.need, f.severity, f.usability, f.fixer, f.component, f.started_at, f.last_at, f.ended_at,
-    f.known_at, f.occurrence_n, f.confidence, f.detail, linked.ended_no
+    f.about, f.cause, f.need, f.severity, f.usability, f.fixer, f.component, f.started_at,
+    f.last_at, f.ended_at, f.known_at, f.occurrence_n, f.confidence, f.detail, linked.ended_no
 FROM finding f
 JOIN device d ON d.device_no = f.device_no
 CROSS JOIN LATERAL (

@@ -143,7 +143,8 @@ def test_a_phone_call_is_noted_whoever_was_first(client, by_hand):
     assert "Ringde: felet är kvar" in text
     assert state_of(client, number) == ("assigned", "Tova Tekniker")
     late = post(client, number, TECH, version="2", action="solve", outcome="user_error")
-    assert "Karim Kundtjänst hann före: anteckning gjordes" in late.text
+    assert "Ärendet ändrades medan du skrev: anteckning gjordes" in late.text
+    assert "(Karim Kundtjänst)." in late.text
     auditor = post(client, number, bearer(Role.AUDITOR), action="comment", why="x")
     assert auditor.status_code == 403
 
