@@ -50,6 +50,7 @@ from api.problems import (
     invalid_fields,
     method_not_allowed,
     no_such_address,
+    not_done,
     not_taken,
     too_large,
     unexpected,
@@ -58,6 +59,7 @@ from api.rooms import Rooms
 from api.settings import ApiSettings
 from api.shield import Shield
 from storage.connection import DatabaseDownError, DataRejectedError
+from storage.privacy import PrivacyError
 
 log = structlog.get_logger(__name__)
 
@@ -137,6 +139,10 @@ def _handle_errors(app: FastAPI) -> None:
     async def _rejected(request: Request, exc: DataRejectedError) -> Response:
         log.warning("data_rejected", path=request.url.path, reason=str(exc)[:200])
         return await _answered(request, not_taken())
+
+    @app.exception_handler(PrivacyError)
+    async def _too_much(request: Request, exc: PrivacyError) -> Response:
+        return await _answered(request, not_done(str(exc)))
 
     @app.exception_handler(RequestValidationError)
     async def _invalid(request: Request, exc: RequestValidationError) -> Response:

@@ -92,6 +92,7 @@ def place_hold(rooms: InRooms, errand: InErrand, told: HoldTold) -> HoldMadeOut:
     try:
         return HoldMadeOut(hold_no=placed(rooms, errand, told, datetime.now(UTC)))
     except PrivacyError as exc:
+        record_refused(rooms, about(errand, told))
         raise ProblemError(409, "no-hold", f"No hold is placed: {exc}.", "See GET /holds.") from exc
 
 
@@ -103,14 +104,14 @@ def placed(rooms: Rooms, errand: Errand, told: HoldTold, now: datetime) -> int:
         ProblemError: 403, the caller reaches less than the tenant.
     """
     for_whole_tenant(errand)
+    with rooms.change(about(errand, told)) as conn:
+        return privacy.hold(conn, **_fields(told), who=errand.caller.name, now=now)
+
+
+def about(errand: Errand, told: HoldTold) -> Errand:
+    """The errand as the log has it: what is to be kept, and why."""
     objects = {"device": told.device} if told.device else {"person": told.person or ""}
-    noted = replace(errand, objects=objects, person=told.person, why=told.why)
-    try:
-        with rooms.change(noted) as conn:
-            return privacy.hold(conn, **_fields(told), who=errand.caller.name, now=now)
-    except PrivacyError:
-        record_refused(rooms, noted)
-        raise
+    return replace(errand, objects=objects, person=told.person, why=told.why)
 
 
 def _fields(told: HoldTold) -> dict[str, str]:

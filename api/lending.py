@@ -14,15 +14,20 @@ from typing import Final
 
 from api.problems import ProblemError
 from api.schemas_device import LendingOut, LoanOut, PlacementOut, PlacementsOut
+from fleet.personal_numbers import is_like_personal_number
 from storage import lending
 from storage.connection import Connection
 from storage.lending import Loan, Place, Placement
 
-PERSON: Final = re.compile(r"(?!(\d{2})?\d{6}[-+]?\d{4}$)[!-~][ -~]{0,79}")
-"""A pseudonym in ASCII. A personal number is none."""
 UNIT: Final = re.compile(r"[!-~][ -~]{0,79}")
+"""A care unit's id, or a pseudonym, in ASCII."""
 EARLIEST_LOAN: Final = timedelta(days=366)
 """How long ago a loan or a move may have been that is registered afterwards."""
+
+
+def is_pseudonym(text: str) -> bool:
+    """Whether a person may be called that here. A personal number is no pseudonym."""
+    return UNIT.fullmatch(text) is not None and not is_like_personal_number(text)
 
 
 def tag_of_loans(loans: list[Loan]) -> str:

@@ -15,9 +15,9 @@ from api.actions import _Told
 from api.asking import DeviceId, known_device_no
 from api.lending import (
     EARLIEST_LOAN,
-    PERSON,
     UNIT,
     check_tag,
+    is_pseudonym,
     lending_out,
     loans_of,
     placements_out,
@@ -52,7 +52,7 @@ class LoanAsked(_Told):
     @field_validator("person")
     @classmethod
     def _a_pseudonym(cls, person: str | None) -> str | None:
-        if person is not None and not PERSON.fullmatch(person):
+        if person is not None and not is_pseudonym(person):
             raise ValueError("give a pseudonym of 1 to 80 characters, never a personal number")
         return person
 

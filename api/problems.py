@@ -123,6 +123,11 @@ def not_taken() -> ProblemError:
     )
 
 
+def not_done(why: str) -> ProblemError:
+    """Something about a person that a limit or a rule of the store forbids; nothing was changed."""
+    return ProblemError(409, "not-done", f"Nothing was changed: {why}.", "Read what there is now.")
+
+
 def unexpected() -> ProblemError:
     return ProblemError(
         500,

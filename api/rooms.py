@@ -100,8 +100,13 @@ class Rooms:
         self.meters: Final = Meters()
         self.guard: Final = Guard(settings.limits, settings.access)
         self.kept: Final = Kept()
-        self.readiness: Final = Readiness(self.pool.prove_commit)
+        self.readiness: Final = Readiness(self._prove)
         self.streams: Final = Hub(settings.database_url, self.pool, settings.limits)
+
+    def _prove(self) -> None:
+        if not self.log.is_working:
+            raise DatabaseDownError("the access log's writer has ended: restart the process")
+        self.pool.prove_commit()
 
     @contextmanager
     def running(self) -> Iterator[None]:

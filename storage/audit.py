@@ -200,6 +200,11 @@ class AuditWriter:
             self._thread.join()
 
     @property
+    def is_working(self) -> bool:
+        """False once its thread has ended: nothing is logged any more, so nothing may be shown."""
+        return self._thread.is_alive() or not (self._is_closed or self._thread.ident)
+
+    @property
     def waiting_n(self) -> int:
         return len(self._waiting)
 

@@ -238,7 +238,7 @@ def _tickets(
         cursor = conn.execute(_SQL["loan_tickets"], values)
         names = [column.name for column in cursor.description or ()]
         for row in cursor.fetchall():
-            events = reading.ticket_events(conn, row[0])
+            events = reading.ticket_events(conn, row[0], limit=None)
             happened = [{"at": event.at, "kind": event.kind} for event in events]
             yield {
                 "loan_no": loan.loan_no,

@@ -13,12 +13,12 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any, Final
 
+from fleet.personal_numbers import is_like_personal_number
 from fleet.words import Labels
 from storage.connection import Connection
 from storage.queries import load_queries
 
 _SQL: Final = load_queries("lending.sql")
-_PERSONAL_NUMBER: Final = re.compile(r"(\d{2})?\d{6}[-+]?\d{4}")
 
 
 class Place(StrEnum):
@@ -132,7 +132,7 @@ def start_loan(  # noqa: PLR0913 - which device, to whom, by whom, what depends 
     device_no = _held(conn, device)
     _check_name(person or "-", "person")
     _check_name(care_unit or "-", "care unit")
-    if person and _PERSONAL_NUMBER.fullmatch(person):
+    if person and is_like_personal_number(person):
         raise LendingError("person looks like a personal number: give the pseudonym instead")
     (last_end,) = conn.execute(_SQL["last_loan_end"], {"device_no": device_no}).fetchone() or (
         None,

@@ -88,9 +88,14 @@ def sharing(conn: Connection, loan_no: int) -> Times:
 
 
 def stop_sharing(conn: Connection, loan_no: int, now: datetime) -> None:
-    """Share only what safety needs from now on. Again changes nothing."""
+    """Share only what safety needs from now on. Again changes nothing.
+
+    Raises:
+        PrivacyError: it was stopped too often in this loan.
+    """
     values = {"loan_no": loan_no, "now": now, "most": CHOICES_MAX}
-    conn.execute(_SQL["stop_sharing"], values)
+    if conn.execute(_SQL["stop_sharing"], values).fetchone() is None:
+        raise PrivacyError(f"sharing was stopped {CHOICES_MAX} times in this loan")
 
 
 def share_again(conn: Connection, loan_no: int, now: datetime) -> None:
@@ -153,9 +158,14 @@ def own_units(conn: Connection) -> list[str]:
 def add_block(
     conn: Connection, care_unit: str | None, now: datetime, kept_unit: str | None = None
 ) -> None:
-    """Keep a unit out of everything about the caller; None: all units but `kept_unit`."""
+    """Keep a unit out of everything about the caller; None: all units but `kept_unit`.
+
+    Raises:
+        PrivacyError: too many are kept out.
+    """
     values = {"care_unit": care_unit, "kept_unit": kept_unit, "now": now, "most": BLOCKS_MAX}
-    conn.execute(_SQL["add_block"], values)
+    if conn.execute(_SQL["add_block"], values).fetchone() is None:
+        raise PrivacyError(f"{BLOCKS_MAX} units are kept out already")
 
 
 def end_block(conn: Connection, block_no: int, now: datetime) -> bool:

@@ -15,6 +15,7 @@ from storage.connection import Connection
 from storage.queries import load_queries
 
 COUNT_LIMIT: Final = 100_000
+EVENTS_SHOWN: Final = 500
 _AT_END: Final = 2**63 - 1
 _SQL: Final = load_queries("reading.sql")
 
@@ -342,7 +343,10 @@ class GapCounts:
 
 @dataclass(frozen=True, slots=True)
 class QuarantineRow:
-    """`payload` is the first 4,096 bytes of `payload_size`; `device_class` None: not registered."""
+    """`payload` is what was kept, in lists its first 4,096 bytes, of `payload_size`.
+
+    `device_class` is None where no such device is registered.
+    """
 
     quarantine_no: int
     reason: str
@@ -360,7 +364,7 @@ class QuarantineRow:
     last_at: datetime
     replayed_at: datetime | None
     replayed_as: str | None
-    device_class: str | None = None
+    device_class: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -564,8 +568,11 @@ def findings(
     )
 
 
-def ticket_events(conn: Connection, ticket_no: int) -> list[TicketEventRow]:
-    return _all(conn, TicketEventRow, "ticket_events", ticket_no=ticket_no)
+def ticket_events(
+    conn: Connection, ticket_no: int, limit: int | None = EVENTS_SHOWN
+) -> list[TicketEventRow]:
+    """What happened to a ticket, in order; the newest `limit`, or everything."""
+    return _all(conn, TicketEventRow, "ticket_events", ticket_no=ticket_no, limit=limit)
 
 
 def ticket_episodes(conn: Connection, ticket_no: int) -> list[EpisodeRow]:

@@ -10,7 +10,7 @@ from fastapi import APIRouter, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
-from api.access.gate import Errand, InErrand
+from api.access.gate import Errand, InErrand, record_refused
 from api.access.policy import shipped_policy
 from api.forms import Form, Posted
 from api.holds import HoldNo, HoldTold, ReleaseTold, listed, placed, released
@@ -44,6 +44,8 @@ def _shown(
     typed: Mapping[str, str] = _NOTHING,
 ) -> HTMLResponse:
     """The list; refused, with what was typed and why not."""
+    if refusal is not None:
+        record_refused(rooms, errand)
     with rooms.read(errand) as conn:
         rows, following = listed(conn, ROWS, say.query.get("cursor"))
     is_whole = errand.scope.reach is Reach.TENANT

@@ -15,9 +15,9 @@ from api.asking import DeviceId, known_device_no
 from api.forms import Form, Posted
 from api.lending import (
     EARLIEST_LOAN,
-    PERSON,
     UNIT,
     current,
+    is_pseudonym,
     last_end,
     loans_of,
     tag_of_loans,
@@ -158,7 +158,7 @@ def _words(exc: RefusedError | LendingError, say: Say) -> str:
 def _person(form: Form) -> str:
     """The pseudonym, which a loan on the page cannot do without."""
     person = form.one("person")
-    if not PERSON.fullmatch(person):
+    if not is_pseudonym(person):
         raise RefusedError("lending.refused.person")
     return person
 

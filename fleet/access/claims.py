@@ -15,16 +15,13 @@ from typing import Final
 
 from fleet.access.callers import Caller, Role
 from fleet.catalogue import CatalogueError, Entry, packaged, parse
+from fleet.personal_numbers import is_like_personal_number
 
 Claims = Mapping[str, object]
 
 VALUE_MAX: Final = 200
 ROLES_MAX: Final = 200
 _TENANT: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
-_WHOLE_NUMBER: Final = re.compile(r"(?:\d{2})?\d{6}[-+ ]?\d{4}")
-_DATED_NUMBER: Final = re.compile(
-    r"(?<!\d)(?:18|19|20)\d{2}(?:0[1-9]|1[0-2])(?:[0-2]\d|3[01]|[6-8]\d|9[01])[-+ ]?\d{4}(?!\d)"
-)
 
 
 class ClaimsRefusedError(Exception):
@@ -187,16 +184,6 @@ class ClaimMap:
                     f"claim {self.subject}, {', '.join(self.names)} or {self.person} holds what"
                     " looks like a personal number, which must never name a caller"
                 )
-
-
-def is_like_personal_number(text: str) -> bool:
-    """Ten or twelve digits alone, or twelve that begin with a date anywhere in the text.
-
-    An HSA-id holds ten digits too, after its letters; an organisation's number has no month in
-    it, so it is not taken for a person's.
-    """
-    bare = text.strip()
-    return bool(_WHOLE_NUMBER.fullmatch(bare) or _DATED_NUMBER.search(bare))
 
 
 def _one(claims: Claims, name: str) -> str | None:

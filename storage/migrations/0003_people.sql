@@ -5,7 +5,7 @@
 CREATE TABLE person_link (
     loan_no bigint PRIMARY KEY REFERENCES loan ON DELETE CASCADE,
     person text NOT NULL CONSTRAINT person_link_person_words
-        CHECK (person ~ '^[[:graph:]][[:print:]]{0,79}$' AND person !~ '^[0-9]{6,8}-?[0-9]{4}$'),
+        CHECK (person ~ '^[[:graph:]][[:print:]]{0,79}$' AND person !~ '^[0-9]{6,8}[-+ ]?[0-9]{4}$'),
     care_unit text CONSTRAINT person_link_unit_words CHECK (length(care_unit) BETWEEN 1 AND 80)
 );
 INSERT INTO person_link (loan_no, person) SELECT loan_no, person FROM loan WHERE person IS NOT NULL;

@@ -15,11 +15,17 @@ WHERE loan_no = %(loan_no)s::bigint
 ORDER BY from_at DESC, choice_no DESC LIMIT %(limit)s::int;
 
 -- name: stop_sharing
--- From now on; again where it is stopped already changes nothing.
-INSERT INTO sharing_choice (loan_no, from_at)
-SELECT %(loan_no)s::bigint, %(now)s::timestamptz
-WHERE (SELECT count(*) FROM sharing_choice WHERE loan_no = %(loan_no)s::bigint) < %(most)s::int
-ON CONFLICT (loan_no) WHERE until_at IS NULL DO NOTHING;
+-- From now on; again where it is stopped already changes nothing. A row where it is stopped now.
+WITH stopped AS (
+    INSERT INTO sharing_choice (loan_no, from_at)
+    SELECT %(loan_no)s::bigint, %(now)s::timestamptz
+    WHERE (SELECT count(*) FROM sharing_choice WHERE loan_no = %(loan_no)s::bigint) < %(most)s::int
+    ON CONFLICT (loan_no) WHERE until_at IS NULL DO NOTHING
+    RETURNING loan_no
+)
+SELECT loan_no FROM stopped
+UNION ALL
+SELECT loan_no FROM sharing_choice WHERE loan_no = %(loan_no)s::bigint AND until_at IS NULL;
 
 -- name: share_again
 -- Until now; what was not shared before stays so.
@@ -56,13 +62,22 @@ WHERE until_at IS NULL
 ORDER BY from_at DESC, block_no DESC LIMIT 200;
 
 -- name: add_block
--- Keep a unit out, or all but one; again where it is kept out already changes nothing.
-INSERT INTO block (tenant_no, person, care_unit, kept_unit, from_at)
-SELECT scope_tenant(), scope_key(), %(care_unit)s::text, %(kept_unit)s::text,
-    %(now)s::timestamptz
-WHERE (SELECT count(*) FROM block) < %(most)s::int
-ON CONFLICT (tenant_no, person, coalesce(care_unit, ''), coalesce(kept_unit, ''))
-    WHERE until_at IS NULL DO NOTHING;
+-- Keep a unit out, or all but one; again where it is kept out already changes nothing. A row where
+-- it is kept out now.
+WITH added AS (
+    INSERT INTO block (tenant_no, person, care_unit, kept_unit, from_at)
+    SELECT scope_tenant(), scope_key(), %(care_unit)s::text, %(kept_unit)s::text,
+        %(now)s::timestamptz
+    WHERE (SELECT count(*) FROM block WHERE until_at IS NULL) < %(most)s::int
+    ON CONFLICT (tenant_no, person, coalesce(care_unit, ''), coalesce(kept_unit, ''))
+        WHERE until_at IS NULL DO NOTHING
+    RETURNING block_no
+)
+SELECT block_no FROM added
+UNION ALL
+SELECT block_no FROM block
+WHERE until_at IS NULL AND care_unit IS NOT DISTINCT FROM %(care_unit)s::text
+    AND kept_unit IS NOT DISTINCT FROM %(kept_unit)s::text;
 
 -- name: end_block
 -- Let a unit in again.
@@ -201,7 +216,8 @@ ORDER BY h.hold_no DESC LIMIT %(limit)s::int;
 
 -- name: device_hold
 -- The hold that runs on one device, for those who see the whole tenant.
-SELECT h.hold_no, d.id AS device_id, h.person, h.why, h.who, h.from_at, h.released_at, h.released_by
+SELECT h.hold_no, d.id AS device_id, h.person, h.why, h.who, h.from_at, h.released_at, h.released_by,
+    h.released_why
 FROM incident_hold AS h JOIN device AS d USING (device_no)
 WHERE h.tenant_no = scope_tenant() AND h.device_no = %(device_no)s::int AND h.released_at IS NULL;
 

@@ -173,20 +173,24 @@ ORDER BY f.finding_no DESC
 LIMIT %(limit)s::int;
 
 -- name: ticket_events
--- What happened to one ticket, in order.
-SELECT event_no, at, kind, who, detail FROM ticket_event
-WHERE ticket_no = %(ticket_no)s::bigint
-ORDER BY event_no
-LIMIT 500;
+-- What happened to one ticket, in order; of a long history the newest.
+SELECT event_no, at, kind, who, detail FROM (
+    SELECT event_no, at, kind, who, detail FROM ticket_event
+    WHERE ticket_no = %(ticket_no)s::bigint
+    ORDER BY event_no DESC LIMIT %(limit)s::int
+) AS newest
+ORDER BY event_no;
 
 -- name: ticket_episodes
--- The fault episodes one ticket rests on, oldest first.
-SELECT e.episode_no, e.system, e.code, e.started_at, e.last_at, e.ended_at, e.raised_n,
-    e.cleared_n, e.logged_n, e.first_received_at
-FROM ticket_episode te JOIN episode e ON e.episode_no = te.episode_no
-WHERE te.ticket_no = %(ticket_no)s::bigint
-ORDER BY e.started_at, e.episode_no
-LIMIT 100;
+-- The fault episodes one ticket rests on, oldest first; of many the newest.
+SELECT * FROM (
+    SELECT e.episode_no, e.system, e.code, e.started_at, e.last_at, e.ended_at, e.raised_n,
+        e.cleared_n, e.logged_n, e.first_received_at
+    FROM ticket_episode te JOIN episode e ON e.episode_no = te.episode_no
+    WHERE te.ticket_no = %(ticket_no)s::bigint
+    ORDER BY e.started_at DESC, e.episode_no DESC LIMIT 100
+) AS newest
+ORDER BY started_at, episode_no;
 
 -- name: ticket_faults
 -- The reported faults inside the episodes of one ticket, newest first.
@@ -280,7 +284,9 @@ LIMIT %(limit)s::int;
 -- name: quarantined_message
 -- One quarantined message, whole.
 SELECT quarantine_no, reason, detail, topic, tenant_id, device_id, content_type, payload,
-    payload_size, epoch, seq, message_n, received_at, last_at, replayed_at, replayed_as
+    payload_size, epoch, seq, message_n, received_at, last_at, replayed_at, replayed_as,
+    (SELECT m.device_class FROM device d JOIN model m ON m.id = d.model_id
+        WHERE d.id = quarantine.device_id) AS device_class
 FROM quarantine
 WHERE quarantine_no = %(quarantine_no)s::bigint;
 

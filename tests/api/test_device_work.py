@@ -152,7 +152,7 @@ def test_what_is_wrong_without_a_ticket_says_since_when_and_why(client, fleet, n
     with finding(fleet, need):
         swedish, english = (part(page_of(client, CHAIR, lang), "findings") for lang in ("sv", "en"))
     assert sv in swedish
-    assert re.search(r"Sedan \w+ \d+ \w+ .* · känt .* · säkerhet: ", swedish)
+    assert re.search(r"Sedan \w+ \d+ \w+ .* · känt .* · tillförlitlighet: ", swedish)
     assert en in english
     assert f"/devices/{CHAIR}?range=24h" in swedish
     assert 'id="findings"' not in page_of(client, CHAIR)

@@ -267,7 +267,7 @@ def test_a_comparison_that_was_cut_does_not_say_what_is_new(own, url):
 
 
 def test_a_backtest_names_no_device_outside_the_callers_reach(own, url):
-    register(url, "far-1")
+    register(url, "far-1", tenant="exempel")
     with psycopg.connect(url) as conn:
         centre = (
             "INSERT INTO centre (tenant_no, id, name) SELECT tenant_no, 'far', 'Far' FROM tenant"

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from fleet.access.callers import Caller, Role
 from fleet.access.claims import (
     ClaimsRefusedError,
-    is_like_personal_number,
     parse_claim_map,
     shipped_claim_map,
 )
 from fleet.catalogue import CatalogueError
+from fleet.personal_numbers import is_like_personal_number
 
 MAP = """
 id = "test"
