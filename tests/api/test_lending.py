@@ -295,7 +295,7 @@ def test_needs_are_said_on_the_page_by_those_who_may(desk, url):
     page = desk.get(PAGE).text
     assert re.findall(r'value="(\w+)" checked', page) == ["eating"]
     assert form(desk, "loans/needs", need=["toilet", "transfer"]).status_code == 303
-    assert "toalettbesök, komma i och ur säng." in desk.get(PAGE).text
+    assert "att gå på toaletten, att komma i och ur sängen." in desk.get(PAGE).text
     assert form(desk, "loans/needs").status_code == 303
     assert "Inga behov är angivna." in desk.get(PAGE).text
     log = rows(url, "SELECT role, device_id FROM audit WHERE action = 'change_needs_page'")
@@ -311,7 +311,7 @@ def test_the_prescriber_says_needs_on_the_page_of_a_device_of_theirs(desk):
     sent = {"tag": tag_shown.replace("&#34;", '"'), "need": "communication"}
     path = f"/devices/{CHAIR}/loans/needs"
     assert desk.post(path, data=sent, headers=prescriber).status_code == 303
-    assert "kommunikation." in desk.get(PAGE, headers=prescriber).text
+    assert "att kommunicera." in desk.get(PAGE, headers=prescriber).text
     stranger = bearer(Role.PRESCRIBER, care_unit="SE2321000016-VE99")
     assert desk.post(path, data=sent, headers=stranger).status_code == 404
     for role in (Role.TECHNICIAN, Role.CENTRE_MANAGER, Role.AUDITOR):
