@@ -197,7 +197,7 @@ def test_a_fault_that_is_tapped_says_what_it_is(opened):
         assert code == "vr2/7100"
 
 
-@pytest.mark.parametrize(("lang", "words"), [("sv", "pågår"), ("en", "lasts")])
+@pytest.mark.parametrize(("lang", "words"), [("sv", "pågår"), ("en", "ongoing")])
 def test_a_technician_finds_a_device_and_reads_what_is_wrong(opened, lang, words):
     page = opened()
     page.goto(f"/find?lang={lang}")

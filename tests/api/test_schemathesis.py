@@ -39,7 +39,9 @@ CHOSEN = [
     response_headers_conformance,
     response_schema_conformance,
 ]
-ORDER = (Role.ADMINISTRATOR, Role.SERVICE_DESK, Role.PRESCRIBER, Role.PATIENT, Role.DEVICE)
+ORDER = (
+    Role.ADMINISTRATOR, Role.SERVICE_DESK, Role.PRESCRIBER, Role.PATIENT, Role.DEVICE, Role.AUDITOR,
+)  # fmt: skip
 
 
 @pytest.fixture(scope="module")
