@@ -95,7 +95,7 @@ def battery_csv(rooms: Rooms, errand: Errand, asked: BatteriesAsked, lang: Lang)
 _BATTERY_HEADINGS: Final[dict[Lang, tuple[str, ...]]] = {
     "sv": (
         "Individnummer", "Id", "Modell", "Hjälpmedelscentral", "Tidigast", "Troligast", "Senast",
-        "Säkerhet, %", "Ärende",
+        "Tillförlitlighet, %", "Ärende",
     ),
     "en": (
         "Individual number", "Id", "Model", "Centre", "Earliest", "Likeliest", "Latest",

@@ -45,6 +45,16 @@ def read_form(body: bytes) -> Form:
     return Form({name: [_clean(value) for value in values] for name, values in found.items()})
 
 
+def whole_number(text: str | None, digits: int) -> int | None:
+    """The number in a text of at most so many digits; None for anything else.
+
+    `int` would take other alphabets' digits too, and underscores. Pure.
+    """
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= digits):
+        return None
+    return int(text)
+
+
 def _clean(value: str) -> str:
     return value.replace("\0", "").replace("\r\n", "\n").strip()[:VALUE_MAX]
 

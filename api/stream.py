@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final
 import structlog
 from anyio.to_thread import run_sync
 from fastapi import APIRouter, Header, Request
-from pydantic import BaseModel
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
@@ -20,8 +19,6 @@ from api.access.gate import Errand, InErrand, log_shown
 from api.hub import LOST, READY, Event, Hub, Place, ticket_event
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
-from api.schemas import Instant, TicketState
-from fleet.words import Severity
 from storage import privacy
 from storage.connection import DatabaseDownError
 from storage.stream import horizon, tickets_since
@@ -33,23 +30,6 @@ HEARTBEAT_S: Final = 15.0
 RESUMED_MAX: Final = 200
 _RETRY_MS: Final = 3_000
 _SEND_WITHIN_S: Final = 20.0
-
-
-class TicketChange(BaseModel):
-    """`data` of an event `ticket`: read the ticket for more."""
-
-    ticket_no: int
-    state: TicketState
-    version: int
-    severity: Severity
-
-
-class DeviceChange(BaseModel):
-    """`data` of an event `device`: it came online or went offline."""
-
-    device_id: str
-    is_online: bool
-    changed_at: Instant
 
 
 _SENT: Final[dict[str, Any]] = {

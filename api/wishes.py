@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
-from api.forms import Form
+from api.forms import Form, whole_number
 from api.problems import invalid
 from api.telling import Say
 from fleet.ticket_actions import (
@@ -80,10 +80,8 @@ def _word(kind: type[Word], text: str) -> Word | None:
 
 
 def _is_minutes(text: str) -> bool:
-    """Digits only; `int` would take other alphabets' too, and underscores."""
-    return not text or (
-        text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= MINUTES_MAX
-    )
+    minutes = whole_number(text, 5)
+    return not text or (minutes is not None and minutes <= MINUTES_MAX)
 
 
 def mistyped(wish: Wish, say: Say) -> list[str]:

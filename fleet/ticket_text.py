@@ -69,9 +69,6 @@ _NEEDS: Final[Mapping[Lang, Mapping[Fixer, str]]] = {
 }
 
 
-_LANGS: Final[tuple[Lang, Lang]] = ("sv", "en")
-
-
 @dataclass(frozen=True, slots=True)
 class _Story:
     """What a ticket is told from: findings of one cause and their episodes, in order of time."""

@@ -14,7 +14,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api import cursors
 from api.access.gate import Errand, InErrand
 from api.audit import listed, may_read_persons, sought
-from api.forms import Posted
+from api.forms import Posted, whole_number
 from api.looks import what_was_done
 from api.problems import not_found
 from api.rooms import InRooms
@@ -141,8 +141,7 @@ def _day(said: str | None) -> datetime | None:
 
 def _number(said: str | None, most: int) -> int:
     """A whole number up to `most`; 0 for what is none."""
-    text = said or ""
-    return min(int(text), most) if text.isascii() and text.isdigit() and len(text) <= 10 else 0
+    return min(whole_number(said, 10) or 0, most)
 
 
 def _sample(conn: Connection, wanted: AuditFilter, count: int, seed: int) -> list[Row]:

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 from api import cursors
 from api.access.gate import InErrand
 from api.asking import DeviceId
-from api.forms import Form, Posted
+from api.forms import Form, Posted, whole_number
 from api.looks import LOG_PAGE, Look, looks
 from api.own import answered, own_device, own_loan, sent_labels, unshared_since
 from api.persons import own_archive
@@ -114,14 +114,14 @@ def self_help_page(
     rooms: InRooms, errand: InErrand, say: Voice, device_id: DeviceId, form: Posted
 ) -> RedirectResponse:
     """Keep whether a step helped, and come back to it."""
-    ticket_no, helped = form.one("ticket_no"), form.one("helped")
-    if not (ticket_no.isascii() and ticket_no.isdigit() and len(ticket_no) <= 18):
+    ticket_no, helped = whole_number(form.one("ticket_no"), 18), form.one("helped")
+    if ticket_no is None:
         raise invalid("ticket_no", "is the number of a ticket")
     if helped not in {"yes", "no"}:
         raise invalid("helped", "is yes or no")
     with rooms.change(errand) as conn:
         loan = own_loan(conn, device_id)
-        answered(conn, loan, int(ticket_no), form.one("step"), helped == "yes", say.now)
+        answered(conn, loan, ticket_no, form.one("step"), helped == "yes", say.now)
     return RedirectResponse(say.link("/my-device", said=helped) + f"#ticket-{ticket_no}", 303)
 
 
@@ -135,8 +135,8 @@ def my_blocks_page(rooms: InRooms, errand: InErrand, say: Voice, form: Posted) -
 def _change_blocks(conn: Connection, form: Form, say: Voice) -> None:
     ending, unit = form.one("end"), form.one("care_unit")
     if ending:
-        is_number = ending.isascii() and ending.isdigit() and len(ending) <= 18
-        if not is_number or not privacy.end_block(conn, int(ending), say.now):
+        number = whole_number(ending, 18)
+        if number is None or not privacy.end_block(conn, number, say.now):
             raise not_found("block of yours with that number")
         return
     if not 1 <= len(unit) <= _UNIT_MAX:

@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api import cursors
 from api.access.gate import InErrand, record_refused
 from api.access.policy import shipped_policy
-from api.forms import Form, Posted
+from api.forms import Posted, whole_number
 from api.meanings import payload_of, quarantined_out
 from api.preview import visible
 from api.privacy import may_read_payload
@@ -114,7 +114,9 @@ def replay_all_page(rooms: InRooms, errand: InErrand, say: Voice, form: Posted) 
     here = replace(say, path="/data-health/quarantine", query=_query_of(wanted))
     if wanted == QuarantineFilter():
         return RedirectResponse(here.link(here.path), 303)
-    asked = ReplayAsked.model_validate({**_query_of(wanted), "after": _number(form, "after")})
+    asked = ReplayAsked.model_validate(
+        {**_query_of(wanted), "after": whole_number(form.one("after"), 18) or 0}
+    )
     found = replayed_many(rooms, errand, asked, say.now)
     return page(
         "replayed.html",
@@ -131,11 +133,6 @@ def replay_all_page(rooms: InRooms, errand: InErrand, say: Voice, form: Posted) 
 def _query_of(wanted: QuarantineFilter) -> dict[str, str]:
     said = {"reason": wanted.reason, "device": wanted.device_id}
     return {name: value for name, value in said.items() if value}
-
-
-def _number(form: Form, name: str) -> int:
-    text = form.one(name)
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else 0
 
 
 @router.post("/{quarantine_no}/replay", operation_id="replay_page")

@@ -15,7 +15,7 @@ from api.access.gate import Errand, InErrand, record_refused
 from api.actions import check_duty
 from api.asking import TicketsAsked
 from api.dues import binding, dues
-from api.forms import Form, Posted
+from api.forms import Form, Posted, whole_number
 from api.problems import ProblemError
 from api.queue import Asker, QueuePage, is_ended
 from api.rooms import InRooms, Rooms
@@ -142,7 +142,7 @@ def _kept(asked: TicketsAsked) -> dict[str, str]:
 
 
 def _number(text: str | None) -> int:
-    return int(text) if text and text.isascii() and text.isdigit() and len(text) < 5 else 0
+    return whole_number(text, 4) or 0
 
 
 @router.get("/tickets", operation_id="tickets_page")
@@ -163,14 +163,11 @@ def selected_in(form: Form) -> list[Selected]:
     """The rows that were ticked; at most `AT_ONCE_MAX`, each once."""
     found: dict[int, Selected] = {}
     for value in form.all("ticket")[:AT_ONCE_MAX]:
-        number, _, seen = value.partition(":")
-        if _is_count(number) and _is_count(seen):
-            found[int(number)] = Selected(int(number), int(seen))
+        ticket, _, version = value.partition(":")
+        number, seen = whole_number(ticket, 9), whole_number(version, 9)
+        if number is not None and seen is not None:
+            found[number] = Selected(number, seen)
     return list(found.values())
-
-
-def _is_count(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= 9
 
 
 @dataclass(frozen=True, slots=True)

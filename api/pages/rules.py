@@ -11,7 +11,7 @@ from fastapi.responses import HTMLResponse, RedirectResponse
 from api.access.gate import Errand, InErrand, record_refused
 from api.access.policy import shipped_policy
 from api.etags import version_tag
-from api.forms import Form, Posted
+from api.forms import Form, Posted, whole_number
 from api.grounds import finding_out
 from api.problems import ProblemError
 from api.rooms import InRooms
@@ -104,9 +104,7 @@ def _is_fresh(ran_at: datetime, now: datetime) -> bool:
 
 
 def _number(form: Form, name: str) -> int | None:
-    text = form.one(name)
-    is_number = text.isascii() and text.isdigit() and len(text) <= _DIGITS_MAX
-    return int(text) if is_number and int(text) else None
+    return whole_number(form.one(name), _DIGITS_MAX) or None
 
 
 def _shown(

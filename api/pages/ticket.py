@@ -13,7 +13,7 @@ from api.actions import check_duty
 from api.choices import UNTOUCHED, Typed, choices
 from api.dues import binding, dues
 from api.explained import Explained, explained
-from api.forms import Form, Posted
+from api.forms import Form, Posted, whole_number
 from api.grounds import grounds
 from api.history import happened, waiting_words
 from api.meanings import episode_out, fault_out
@@ -77,8 +77,7 @@ def _changed(  # noqa: PLR0913, PLR0917 - who does what to what, as typed where
 
 def _seen(form: Form) -> int:
     """The version that was on the page; a form without one saw nothing."""
-    text = form.one("version")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 9 else 0
+    return whole_number(form.one("version"), 9) or 0
 
 
 def _after(changed: Changed, say: Say) -> str:

@@ -9,7 +9,7 @@ from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.access.gate import InErrand
-from api.forms import Posted
+from api.forms import Posted, whole_number
 from api.rooms import InRooms
 from api.telling import Voice, page
 from api.users import SUBJECT_MAX, listed, signed_out
@@ -24,7 +24,6 @@ def users_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     with rooms.read(errand) as conn:
         idle_since = say.now - rooms.settings.access.idle_for
         rows, following = listed(conn, say.now, idle_since, ROWS, say.query.get("cursor"))
-    ended = say.query.get("ended", "")
     return page(
         "users.html",
         say,
@@ -32,7 +31,7 @@ def users_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
         own=errand.caller.subject,
         next_cursor=following,
         is_first="cursor" not in say.query,
-        ended_n=int(ended) if ended.isascii() and ended.isdigit() and len(ended) < 6 else None,
+        ended_n=whole_number(say.query.get("ended"), 5),
     )
 
 
