@@ -80,8 +80,9 @@ class Network:
         """Send acknowledgements that answer no delivery: requests for gaps."""
         self.settle((), acks)
 
-    def connected(self) -> int:
-        return sum(session.is_connected for session in list(self._sessions.values()))
+    def open_n(self) -> int:
+        """How many sessions are connected with every filter granted."""
+        return sum(session.is_open for session in list(self._sessions.values()))
 
     def _wake(self) -> None:
         with contextlib.suppress(BlockingIOError):  # it has been woken often enough

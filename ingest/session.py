@@ -85,6 +85,8 @@ class Session:
         self.lane = lane
         self.connection = 0
         self.is_connected = False
+        self._place = {"slot": self.slot, "lane": lane.value}
+        self._unanswered: set[int | None] = set()
         self._settings = settings
         self._filters = filters(self.slot, slot_count, lane)
         self._now_ms = now_ms
@@ -108,8 +110,14 @@ class Session:
         # With this callback set paho leaves writing to us, and many packets go out as one.
         client.on_socket_register_write = _leave_writing_to_us
         client.on_connect = self._on_connect
+        client.on_subscribe = self._on_subscribe
         client.on_disconnect = self._on_disconnect
         return client
+
+    @property
+    def is_open(self) -> bool:
+        """Connected, and every filter granted."""
+        return self.is_connected and not self._unanswered
 
     @property
     def socket(self) -> BufferedSocket | None:
@@ -146,7 +154,7 @@ class Session:
         self, client: Client, _data: object, flags: Any, reason: ReasonCode, _properties: object
     ) -> None:
         if reason.is_failure:
-            log.error("broker_refused", slot=self.slot, lane=self.lane.value, reason=str(reason))
+            log.error("broker_refused", **self._place, reason=str(reason))
             return
         self.connection += 1
         self.is_connected = True
@@ -154,15 +162,31 @@ class Session:
         self._connected_at = time.monotonic()
         self._unacknowledged = 0
         self._backoff_s = 0.1
+        is_resumed = bool(flags.session_present)
+        log.info("session_connected", **self._place, is_resumed=is_resumed)
         options = SubscribeOptions(qos=1, retainHandling=_RETAINED_IF_NEW)
-        for start in range(0, len(self._filters), 32):
-            client.subscribe([(name, options) for name in self._filters[start : start + 32]])
-        log.info(
-            "session_open",
-            slot=self.slot,
-            lane=self.lane.value,
-            is_resumed=bool(flags.session_present),
-        )
+        self._unanswered = {
+            client.subscribe([(name, options) for name in self._filters[start : start + 32]])[1]
+            for start in range(0, len(self._filters), 32)
+        }
+
+    def _on_subscribe(
+        self,
+        _client: Client,
+        _data: object,
+        mid: int,
+        reasons: Sequence[ReasonCode],
+        _properties: object,
+    ) -> None:
+        """Open once every filter is granted: before that the broker keeps nothing for us."""
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            advice = "let the worker's account read fk/1/#, as in the broker files of deploy/"
+            log.error("subscription_refused", **self._place, reason=refused[0], advice=advice)
+            return
+        self._unanswered.discard(mid)
+        if self.is_open:
+            log.info("session_open", **self._place)
 
     def _on_disconnect(
         self,
@@ -174,7 +198,7 @@ class Session:
     ) -> None:
         self.is_connected = False
         self._retry_at = time.monotonic() + self._backoff_s
-        log.info("session_lost", slot=self.slot, lane=self.lane.value, reason=str(reason))
+        log.info("session_lost", **self._place, reason=str(reason))
 
     def read(self, room: int) -> list[Delivery]:
         """Take up to `room` messages that have arrived; the rest stays in the socket."""
@@ -186,7 +210,7 @@ class Session:
                 live.fill()
             return self._take(live, room)
         except (OSError, PacketError, IndexError) as exc:
-            log.warning("session_broken", slot=self.slot, lane=self.lane.value, error=str(exc))
+            log.warning("session_broken", **self._place, error=str(exc))
             self._drop()
             return []
 
@@ -275,7 +299,7 @@ class Session:
             live.flush()
             self._client.loop_misc()
         except OSError as exc:
-            log.warning("session_broken", slot=self.slot, lane=self.lane.value, error=str(exc))
+            log.warning("session_broken", **self._place, error=str(exc))
             self._drop()
 
     def _drop(self) -> None:
@@ -296,7 +320,7 @@ class Session:
             self._client.loop_write()
             live.flush()
         except OSError as exc:
-            log.info("goodbye_not_heard", slot=self.slot, lane=self.lane.value, error=str(exc))
+            log.info("goodbye_not_heard", **self._place, error=str(exc))
         self._drop()
 
 

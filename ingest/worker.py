@@ -114,7 +114,7 @@ class Worker:
                 if conn is not None:
                     conn.close()
             self._drop_expired()
-            if on_ready is not None and self._held and self._network.connected():
+            if on_ready is not None and self._held and self._is_listening():
                 on_ready()
                 on_ready = None
             failure = self._failure or self._network.failure
@@ -123,6 +123,9 @@ class Worker:
             stop.wait(0.05 if on_ready is not None else self._settings.lease_s / 4)
         if conn is not None:
             conn.close()
+
+    def _is_listening(self) -> bool:
+        return self._network.open_n() >= len(Lane) * len(self._held)
 
     def _renew(self, conn: Connection) -> None:
         lease = timedelta(seconds=self._settings.lease_s)

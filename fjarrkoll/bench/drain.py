@@ -66,7 +66,7 @@ def _drain(stage: Stage, names: list[str], records: int, say: Say) -> dict[str, 
     say("draining")
     worker = stage.child("ingest")
     worker.start()
-    worker.wait_for_line("session_open")
+    worker.wait_for_line("session_connected")
     started, cpu_before_s = time.perf_counter(), cpu_seconds(worker.pid)
     finished = _await_stored(stage, records, worker)
     seconds = finished - started
@@ -130,7 +130,7 @@ def _run_network(settings: IngestSettings, queue: LaneQueue, records: int) -> fl
     network = Network(settings, queue_for)
     network.hold(dict.fromkeys(range(SLOTS), 1), SLOTS)
     network.start()
-    while network.connected() < 2 * SLOTS:
+    while not queue.depth():
         time.sleep(0.005)
     started = time.perf_counter()
     drained = 0
