@@ -15,7 +15,7 @@ from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms, Rooms
-from api.schemas import Instant, Out
+from api.schemas import COUNTED_AT, Instant, Out
 from fleet import figures as core
 from fleet.figures import (
     BEHIND,
@@ -96,7 +96,7 @@ class BehindAsked(FiguresAsked):
 
 
 def counted(rooms: Rooms, errand: Errand, asked: FiguresAsked, now: datetime) -> Counted:
-    """What the figures of a time are made of, as it was within the last minute.
+    """What the figures of a time are made of, as it was not long ago.
 
     Raises:
         ProblemError: 404, no such centre.
@@ -105,7 +105,7 @@ def counted(rooms: Rooms, errand: Errand, asked: FiguresAsked, now: datetime) ->
     period = chosen or around(local_day(now), "month")
 
     def count() -> Counted:
-        with rooms.read(errand) as conn:
+        with rooms.count(errand) as conn:
             return _counted(rooms, conn, period, asked.centre, now)
 
     return rooms.kept.get(errand.scope, ("figures", period.text, asked.centre), now, count)
@@ -211,7 +211,7 @@ class KeyFiguresOut(Out):
     period: str
     from_at: Instant
     to_at: Instant
-    counted_at: Instant = Field(description="When it was counted: at most a minute ago.")
+    counted_at: Instant = Field(description=COUNTED_AT)
     centre: str | None
     whole: FiguresOut
     minutes_before: MinutesBeforeOut

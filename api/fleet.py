@@ -16,7 +16,7 @@ from api.asking import _Asked
 from api.problems import READING
 from api.rooms import InRooms, Rooms
 from api.rulebook import ids_of_kind
-from api.schemas import BothOut, Instant, Out
+from api.schemas import COUNTED_AT, BothOut, Instant, Out
 from fleet.faults import load_catalogue
 from fleet.models import load_models
 from fleet.rates import Rate, rate
@@ -73,10 +73,10 @@ class Overview:
 
 
 def overview(rooms: Rooms, errand: Errand, asked: FleetAsked, now: datetime) -> Overview:
-    """The groups of the fleet, as they were within the last minute."""
+    """The groups of the fleet, as they were not long ago."""
 
     def count() -> Overview:
-        with rooms.read(errand) as conn:
+        with rooms.count(errand) as conn:
             seen = watched(conn, now, asked.days)
             return Overview(seen, fleet_groups(conn, asked.by, seen))
 
@@ -92,10 +92,10 @@ class Members:
 
 
 def members(rooms: Rooms, errand: Errand, asked: MembersAsked, now: datetime) -> Members:
-    """The devices behind a number, as they were within the last minute."""
+    """The devices behind a number, as they were not long ago."""
 
     def count() -> Members:
-        with rooms.read(errand) as conn:
+        with rooms.count(errand) as conn:
             seen = watched(conn, now, asked.days)
             limit = fleetwide.LISTED_MAX + 1
             return Members(now, fleetwide.members(conn, seen, asked.group(), asked.show, limit))
@@ -152,7 +152,7 @@ class FleetGroupOut(Out):
 class FleetOut(Out):
     by: By
     from_at: Instant
-    to_at: Instant = Field(description="When it was counted: at most a minute ago.")
+    to_at: Instant = Field(description=COUNTED_AT)
     items: list[FleetGroupOut]
     is_cut: bool
 
@@ -168,7 +168,7 @@ class FleetMemberOut(Out):
 
 
 class FleetMemberList(Out):
-    counted_at: Instant = Field(description="When it was counted: at most a minute ago.")
+    counted_at: Instant = Field(description=COUNTED_AT)
     items: list[FleetMemberOut]
     is_cut: bool
 

@@ -24,11 +24,16 @@ from fleet.access.callers import Caller
 KEYS_MAX: Final = 10_000
 WAITING_MAX: Final = 16
 HEAVY: Final = frozenset({
-    "get_samples", "fhir_search_observations", "get_fleet", "fleet_page", "get_key_figures",
-    "figures_page", "figures_csv", "list_signs_of_use", "use_page", "use_sheet", "export_person",
-    "export_person_page", "export_mine", "my_export_page", "replay_quarantine", "replay_all_page",
+    "get_samples", "fhir_search_observations", "export_person", "export_person_page", "export_mine",
+    "my_export_page", "replay_quarantine", "replay_all_page",
 })  # fmt: skip
 """Operations that read many rows. Only so many run at once, so light ones always get through."""
+SUMS: Final = frozenset({
+    "get_fleet", "fleet_page", "list_fleet_devices", "fleet_devices_page", "get_key_figures",
+    "list_figure_tickets", "figures_page", "figures_csv", "figure_tickets_page",
+    "list_signs_of_use", "use_page", "use_sheet",
+})  # fmt: skip
+"""Operations over the whole fleet, counted one at a time and then kept; others wait for that."""
 
 SIGN_INS: Final = frozenset({"sign_in_page", "start_sign_in", "finish_sign_in"})
 
@@ -42,6 +47,7 @@ class Limits:
         sign_ins_per_s: attempts to sign in, with their pages, and tokens that are refused or of a
             key that is not known, of one address.
         heavy: requests at once that read many rows, of all callers; and of one.
+        sums: the same of sums over the whole fleet.
         heavy_wait_s: how long such a request waits for its turn.
         streams: open streams of all callers; and of one.
     """
@@ -50,8 +56,10 @@ class Limits:
     request_burst: int = 200
     sign_ins_per_s: float = 1.0
     sign_in_burst: int = 100
-    heavy: int = 4
+    heavy: int = 3
     heavy_per_caller: int = 2
+    sums: int = 8
+    sums_per_caller: int = 2
     heavy_wait_s: float = 2.0
     streams: int = 100
     streams_per_caller: int = 10
@@ -86,8 +94,8 @@ class Slots:
     """So many at once, of all and of each; others wait for a while. Used by one event loop."""
 
     def __init__(self, total: int, each: int, wait_s: float) -> None:
-        self._total = total
-        self._each = each
+        self.total: Final = total
+        self.each: Final = each
         self._wait_s = wait_s
         self._held: Counter[Hashable] = Counter()
         self._waiting_n = 0
@@ -118,7 +126,7 @@ class Slots:
             self._waiting_n -= 1
 
     def _fits(self, who: Hashable) -> bool:
-        return self._held.total() < self._total and self._held[who] < self._each
+        return self._held.total() < self.total and self._held[who] < self.each
 
     async def _leave(self, who: Hashable) -> None:
         self._held[who] -= 1
@@ -136,7 +144,10 @@ class Guard:
         self._is_behind_proxy = access.public_url is not None
         self._callers = Buckets(limits.requests_per_s, limits.request_burst)
         self._addresses = Buckets(limits.sign_ins_per_s, limits.sign_in_burst)
-        self.heavy: Final = Slots(limits.heavy, limits.heavy_per_caller, limits.heavy_wait_s)
+        self._turns = {
+            HEAVY: Slots(limits.heavy, limits.heavy_per_caller, limits.heavy_wait_s),
+            SUMS: Slots(limits.sums, limits.sums_per_caller, limits.heavy_wait_s),
+        }
 
     def check_caller(self, caller: Caller) -> None:
         """Count a request of somebody who is signed in.
@@ -172,9 +183,9 @@ class Guard:
             rate = f"{self._limits.sign_ins_per_s:g} attempts a second of one caller"
             raise limit_tripped("caller-attempts", rate, wait_s)
 
-    def heavy_tripped(self) -> ProblemError:
-        most = f"{self._limits.heavy_per_caller} of one caller, {self._limits.heavy} of all"
-        return limit_tripped("heavy-requests", f"large answers at once: {most}", 1)
+    def turns(self, operation: str | None) -> Slots | None:
+        """The slots that an operation needs one of; None for all that are quickly done."""
+        return next((slots for kind, slots in self._turns.items() if operation in kind), None)
 
 
 def client_address(request: Request, *, is_behind_proxy: bool) -> str:
@@ -204,14 +215,15 @@ async def in_turn(request: Request) -> AsyncIterator[None]:
         ProblemError: 429.
     """
     caller: Caller | None = request.state.caller
-    operation = getattr(request.scope["route"], "operation_id", None)
-    if caller is None or operation not in HEAVY:
+    guard: Guard = request.app.state.rooms.guard
+    slots = guard.turns(getattr(request.scope["route"], "operation_id", None))
+    if caller is None or slots is None:
         yield
         return
-    guard: Guard = request.app.state.rooms.guard
     async with AsyncExitStack() as stack:
         try:
-            await stack.enter_async_context(guard.heavy.held((caller.tenant, caller.subject)))
+            await stack.enter_async_context(slots.held((caller.tenant, caller.subject)))
         except TimeoutError as exc:
-            raise guard.heavy_tripped() from exc
+            most = f"{slots.each} of one caller, {slots.total} of all"
+            raise limit_tripped("heavy-requests", f"large answers at once: {most}", 1) from exc
         yield

@@ -19,7 +19,7 @@ from storage.connection import Connection
 LOG_PAGE: Final = 100
 ONE_LOOK: Final = timedelta(minutes=30)
 """Readings by one person that follow within this time are one look, however often they clicked."""
-ROWS_MAX: Final = 2_000
+ROWS_MAX: Final = 500
 """Entries that one page of looks is made of."""
 _READ: Final = {Log.READ, Log.SHOWN}
 

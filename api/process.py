@@ -14,6 +14,7 @@ from fastapi import FastAPI
 
 from api.app import create_app
 from api.settings import ApiRefusedError, ApiSettings
+from runtime.garbage import quiet_collector
 
 __all__ = ["ApiRefusedError", "ApiSettings", "run"]
 
@@ -39,6 +40,7 @@ def run(
     with _bound(settings) as listener:
         url = _url_of(listener)
         app = create_app(settings)
+        quiet_collector()
         server = _Server(_config(settings, app), stop, lambda: _say_ready(url, on_ready))
         server.run(sockets=[listener])
     log.info("api_stopped", url=url)

@@ -25,6 +25,8 @@ from storage.pool import ApiPool
 if TYPE_CHECKING:
     from api.access.gate import Errand  # the gate stands before the rooms, and imports them
 
+COUNTING_WAIT_S: Final = 10.0
+"""How long a sum over the fleet waits for those before it: as long as one statement may take."""
 _INTAKE_ROLE: Final = "fjarrkoll_ingest"
 
 
@@ -94,6 +96,7 @@ class Rooms:
         self.settings: Final = settings
         wait_s = settings.database_wait_s
         self.pool: Final = ApiPool(settings.database_url, settings.pool_size, wait_s)
+        self.counting: Final = ApiPool(settings.database_url, 1, COUNTING_WAIT_S)
         self.intake: Final = IntakePool(settings.database_url, settings.intake_pool_size, wait_s)
         self.access: Final = Access(settings.access, self.pool)
         self.log: Final = AuditWriter(settings.database_url)
@@ -116,7 +119,10 @@ class Rooms:
             stack.callback(self.access.close)
             stack.callback(self.log.close)
             stack.callback(self.streams.close)
+            stack.callback(self.counting.close)
+            stack.callback(self.kept.close)
             self.pool.open()
+            self.counting.open()
             yield
 
     @contextmanager
@@ -127,6 +133,16 @@ class Rooms:
             DatabaseDownError: no connection in time, or the database gave up.
         """
         with self.pool.read(errand.scope) as conn:
+            yield conn
+
+    @contextmanager
+    def count(self, errand: Errand) -> Iterator[Connection]:
+        """As `read`, for sums over the whole fleet: one at a time, beside everybody's requests.
+
+        Raises:
+            DatabaseDownError: others' sums took too long, or the database gave up.
+        """
+        with self.counting.read(errand.scope) as conn:
             yield conn
 
     @contextmanager

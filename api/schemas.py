@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
@@ -16,6 +16,10 @@ def rfc3339(at: datetime) -> str:
 
 
 Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+COUNTED_AT: Final = Field(
+    description="When it was counted. What is older than a minute is counted anew for the next who"
+    " asks; five minutes is the longest, unless counting takes seconds."
+)
 TicketState = Literal[
     "new", "triaged", "assigned", "waiting", "solved", "verified", "closed", "void"
 ]

@@ -30,13 +30,13 @@ class Sums:
 
 
 def sums_of(rooms: Rooms, errand: Errand, now: datetime) -> Sums:
-    """What came in. Among several tenants from every ledger of one, so kept for a minute."""
+    """What came in. Among several tenants from every ledger of one, so kept."""
     with rooms.read(errand) as conn:
         if counts_all(conn):
             return _counted(conn, now, is_shared=False)
 
     def count() -> Sums:
-        with rooms.read(errand) as conn:
+        with rooms.count(errand) as conn:
             return _counted(conn, now, is_shared=True)
 
     return rooms.kept.get(errand.scope, "intake", now, count)

@@ -15,7 +15,7 @@ from api.access.gate import Errand, InErrand
 from api.fleet import RateOut, model_name
 from api.problems import READING
 from api.rooms import InRooms, Rooms
-from api.schemas import Instant, Out
+from api.schemas import COUNTED_AT, Instant, Out
 from fleet.rates import Rate
 from fleet.sla.calendar import local_day
 from fleet.wear import MonthOfUse, Sign
@@ -41,10 +41,10 @@ class UseCounted:
 
 
 def use_counted(rooms: Rooms, errand: Errand, now: datetime) -> UseCounted:
-    """Signs of abnormal use, as they were within the last minute."""
+    """Signs of abnormal use, as they were not long ago."""
 
     def count() -> UseCounted:
-        with rooms.read(errand) as conn:
+        with rooms.count(errand) as conn:
             found = stored.signs(conn, SIGNS_MAX)
             months = stored.sign_months(conn, found.first, now)
         return UseCounted(now, found.first, months, found.n)
@@ -83,7 +83,7 @@ class SignOut(Out):
 
 
 class SignList(Out):
-    counted_at: Instant = Field(description="When it was counted: at most a minute ago.")
+    counted_at: Instant = Field(description=COUNTED_AT)
     sign_n: int
     items: list[SignOut]
 

@@ -250,6 +250,7 @@ def api(
             access,
             host=host,
             port=port,
+            pool_size=settings.api_connections,
             baseline_minutes=settings.baseline_minutes,
         )
         _refuse_forgetful(settings)

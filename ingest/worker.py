@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -17,6 +16,7 @@ from fleet.wire.topics import SHARD_COUNT
 from ingest.lanes import Delivery, Lane, LaneQueue
 from ingest.network import Network
 from ingest.settings import IngestSettings
+from runtime.garbage import quiet_collector
 from runtime.health import Health
 from storage import gaps, leases
 from storage.connection import Connection, DatabaseDownError, check_durability, connect
@@ -74,7 +74,7 @@ class Worker:
             StorageError: the database may not be trusted with records, or is not migrated.
         """
         self._check_database()
-        _quiet_gc()
+        quiet_collector()
         writers = [
             Thread(target=self._write, args=(key, queue), name=f"{key[0]}-{key[1]}", daemon=True)
             for key, queue in self._queues.items()
@@ -218,10 +218,3 @@ class Worker:
                 leases.release(conn, self._settings.worker)
         except (psycopg.Error, DatabaseDownError) as exc:
             log.warning("slots_not_released", error=str(exc).splitlines()[0])
-
-
-def _quiet_gc() -> None:
-    """What lives now lives for good; batches are freed by reference counts."""
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 50)

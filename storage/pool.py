@@ -20,6 +20,8 @@ from storage.scope import enter
 
 ROLE: Final = "fjarrkoll_api"
 STATEMENT_TIMEOUT_MS: Final = 10_000
+WAITING_MAX: Final = 64
+"""Callers that wait for a connection; one more is told at once that there is none."""
 TRUSTED_FOR_S: Final = 1.0
 """A connection that answered so recently is not asked again whether it is there."""
 _OPTIONAL: Final = "IS NULL OR"
@@ -58,7 +60,7 @@ class ApiPool:
             min_size=1,
             max_size=size,
             timeout=wait_s,
-            max_waiting=size * 8,
+            max_waiting=WAITING_MAX,
             reconnect_timeout=5,  # then the next caller tries again, so it heals within seconds
             kwargs={"application_name": "fjarrkoll-api", "connect_timeout": 5},
             configure=_configure,

@@ -15,6 +15,7 @@ from http.client import HTTPConnection
 from itertools import cycle
 from multiprocessing import get_context
 from multiprocessing.synchronize import Event
+from statistics import median
 from typing import Any, Final
 from urllib.parse import urlsplit
 
@@ -41,6 +42,7 @@ API_NICE: Final = 5
 """As the service unit in deploy/ has it: reading gives way to storing."""
 _PATIENCE_S: Final = 60.0
 _COOKIE: Final = "fjarrkoll_session"
+_KINDS: Final = ("alone", "beside_readers")
 _NOBODY: Final = "http://127.0.0.1:9"
 """An issuer that is never asked: the people here have their sessions already."""
 
@@ -130,6 +132,7 @@ class PeopleSettings:
     requests: int = 100
     reads_per_s: int = 200
     live_seconds: float = 20.0
+    rounds: int = 3
     live_devices: int = 5_000
     rate_per_s: int = 300
 
@@ -257,7 +260,7 @@ def _with_and_without_readers(
     settings: PeopleSettings,
     say: Say,
 ) -> dict[str, Any]:
-    """The delay from a record to its value being there, alone and beside many readers."""
+    """The delay from a record to its value being there, alone and beside many readers in turn."""
     load = live.LiveSettings(
         settings.live_seconds,
         settings.rate_per_s,
@@ -265,16 +268,24 @@ def _with_and_without_readers(
         backlog_devices=0,
         faults_max=0,
     )
+    rounds = []
     with live.running(stage, load) as run:
-        say(f"{load.rate_per_s:,} records/s alone")
-        alone = run.live()
-        say(f"the same beside {settings.reads_per_s} requests/s")
-        with _readers(served.url, sessions, settings.reads_per_s) as counted:
-            began, before_s = time.monotonic(), cpu_seconds(served.pid)
-            beside = run.live()
-            spent_s, took_s = cpu_seconds(served.pid) - before_s, time.monotonic() - began
-    counted["api_cores"] = round(spent_s / took_s, 2)
-    return {"alone": alone, "beside_readers": beside, "readers": counted}
+        run.live()  # the first second after a start is another measurement
+        for number in range(1, settings.rounds + 1):
+            say(f"round {number} of {settings.rounds}: {load.rate_per_s:,} records/s alone")
+            alone = run.live()
+            say(f"the same beside {settings.reads_per_s} requests/s")
+            with _readers(served.url, sessions, settings.reads_per_s) as counted:
+                began, before_s = time.monotonic(), cpu_seconds(served.pid)
+                beside = run.live()
+                spent_s, took_s = cpu_seconds(served.pid) - before_s, time.monotonic() - began
+            counted["api_cores"] = round(spent_s / took_s, 2)
+            rounds.append({"alone": alone, "beside_readers": beside, "readers": counted})
+    return {"median_p99_ms": {key: _median_p99(rounds, key) for key in _KINDS}, "rounds": rounds}
+
+
+def _median_p99(rounds: Sequence[Mapping[str, Any]], kind: str) -> float:
+    return float(median(one[kind]["record_to_queryable"]["p99_ms"] for one in rounds))
 
 
 @contextmanager
