@@ -56,7 +56,7 @@ class Limits:
     request_burst: int = 200
     sign_ins_per_s: float = 1.0
     sign_in_burst: int = 100
-    heavy: int = 3
+    heavy: int = 1
     heavy_per_caller: int = 2
     sums: int = 8
     sums_per_caller: int = 2

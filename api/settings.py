@@ -22,8 +22,8 @@ class ApiSettings:
         access: how people and programs sign in; there is no API without it.
         host: a loopback address or `localhost`; https is the work of a proxy before it.
         port: 0 takes a free one.
-        pool_size: connections that serve requests: so many queries compete with ingest's, and more
-            wait. Sums over the fleet have one of their own.
+        pool_size: connections that serve requests: so many queries compete with ingest's, and the
+            others wait. Sums over the fleet have one of their own.
         intake_pool_size: connections that store what arrives over HTTP.
         baseline_minutes: minutes a ticket took before, for the key figures; None: the mean of the
             first tickets that were solved here.
@@ -35,7 +35,7 @@ class ApiSettings:
     access: AccessSettings
     host: str = "127.0.0.1"
     port: int = 8460
-    pool_size: int = 4
+    pool_size: int = 2
     intake_pool_size: int = 2
     database_wait_s: float = 3.0
     max_body_bytes: int = 1024 * 1024

@@ -232,7 +232,8 @@ def api(
 
     Example: FJARRKOLL_DATABASE_URL=… fjarrkoll api --demo-issuer
     """
-    from api.process import run  # noqa: PLC0415 - only this process needs FastAPI
+    from api.limits import Limits  # noqa: PLC0415 - only this process needs FastAPI
+    from api.process import run  # noqa: PLC0415
     from api.settings import ApiSettings  # noqa: PLC0415
     from fjarrkoll.access import configured_access, demo_access  # noqa: PLC0415
 
@@ -251,6 +252,8 @@ def api(
             host=host,
             port=port,
             pool_size=settings.api_connections,
+            # What reads many rows leaves one connection to everybody else.
+            limits=Limits(heavy=settings.api_connections - 1),
             baseline_minutes=settings.baseline_minutes,
         )
         _refuse_forgetful(settings)

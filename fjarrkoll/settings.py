@@ -44,7 +44,7 @@ class Settings(BaseSettings):
     ingest_gap_age_s: float = Field(30.0, ge=0.1, le=3600)
     api_port: int = Field(8460, ge=0, le=65535)
     api_connections: int = Field(
-        4, ge=1, le=64, description="database connections that serve requests"
+        2, ge=2, le=64, description="database connections that serve requests"
     )
     public_url: str | None = Field(None, description="where people reach the pages")
     oidc_issuer_url: str | None = Field(None, description="the sign-in service")

@@ -32,10 +32,9 @@ vanished AS (
     USING wanted JOIN latest USING (device_no) -- what has a rollup has a latest value
     WHERE r.device_no = wanted.device_no AND r.metric_no = latest.metric_no
         AND r.hour = wanted.hour
-        AND NOT EXISTS (
-            SELECT FROM fresh
-            WHERE fresh.device_no = r.device_no AND fresh.metric_no = r.metric_no
-                AND fresh.hour = r.hour
+        -- NOT IN is hashed; the planner takes `fresh` for short and would compare all with all.
+        AND (r.device_no, r.metric_no, r.hour) NOT IN (
+            SELECT device_no, metric_no, hour FROM fresh
         )
 ),
 forward AS (
