@@ -23,10 +23,10 @@ log = structlog.get_logger(__name__)
 
 KEPT_FOR: Final = timedelta(seconds=60)
 """How long a sum is new."""
-GIVEN_FOR: Final = timedelta(minutes=5)
-"""How long an older one is still given, while it is counted anew for the next who asks."""
-COST_SHARE: Final = 100
-"""A sum is new for at least so many times what counting it took: a hundredth of a processor."""
+COST_SHARE: Final = 300
+"""And for so many times what counting it took, so that no sum takes more than 0.3 % of a core."""
+GIVEN_TIMES: Final = 5
+"""So many times as long it is still given, while it is counted anew for the next who asks."""
 KEPT_MAX: Final = 16
 
 Value = TypeVar("Value")
@@ -39,9 +39,19 @@ class _Counted:
     at: datetime
     took: timedelta
 
-    def is_within(self, limit: timedelta, now: datetime) -> bool:
-        """Not older than that, or than counting is worth; a clock set back makes it unknown."""
-        return timedelta(0) <= now - self.at < max(limit, COST_SHARE * self.took)
+    @property
+    def new_for(self) -> timedelta:
+        return max(KEPT_FOR, COST_SHARE * self.took)
+
+    def is_new(self, now: datetime) -> bool:
+        return self._is_within(self.new_for, now)
+
+    def is_given(self, now: datetime) -> bool:
+        return self._is_within(GIVEN_TIMES * self.new_for, now)
+
+    def _is_within(self, limit: timedelta, now: datetime) -> bool:
+        """A clock that was set back makes it unknown."""
+        return timedelta(0) <= now - self.at < limit
 
 
 @dataclass(slots=True)
@@ -80,9 +90,9 @@ class Kept:
         """
         entry = self._entry(scope, key)
         found = entry.counted
-        if found is None or not found.is_within(GIVEN_FOR, now):
+        if found is None or not found.is_given(now):
             found = self._counted(entry, found, now, count)
-        elif not found.is_within(KEPT_FOR, now):
+        elif not found.is_new(now):
             self._ask_for(entry, found, now, count)
         value: Value = found.value
         return value

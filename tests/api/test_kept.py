@@ -9,11 +9,12 @@ from itertools import count
 import pytest
 from structlog.testing import capture_logs
 
-from api.kept import COST_SHARE, GIVEN_FOR, KEPT_FOR, KEPT_MAX, Kept
+from api.kept import COST_SHARE, GIVEN_TIMES, KEPT_FOR, KEPT_MAX, Kept
 from fleet.access.scopes import Reach, Scope
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 WHOLE, NORTH = Scope("t", Reach.TENANT), Scope("t", Reach.CENTRE, "north")
+GIVEN_FOR = GIVEN_TIMES * KEPT_FOR
 JUST_BEFORE = timedelta(microseconds=-1)
 
 
