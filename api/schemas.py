@@ -16,9 +16,9 @@ def rfc3339(at: datetime) -> str:
 
 
 Instant = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
-COUNTED_AT: Final = Field(
-    description="When it was counted. What is older than a minute, or than 300 times what counting"
-    " took, is counted anew for the next who asks, and is given for five times as long."
+COUNTED_AT: Final = (
+    "When it was counted. What is older than a minute, or than 300 times what counting took, is"
+    " counted anew for the next who asks, and is given for five times as long."
 )
 TicketState = Literal[
     "new", "triaged", "assigned", "waiting", "solved", "verified", "closed", "void"

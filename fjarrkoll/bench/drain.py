@@ -130,8 +130,8 @@ def _run_network(settings: IngestSettings, queue: LaneQueue, records: int) -> fl
     network = Network(settings, queue_for)
     network.hold(dict.fromkeys(range(SLOTS), 1), SLOTS)
     network.start()
-    while not queue.depth():
-        time.sleep(0.005)
+    while not queue.depth() and network.open_n() < 2 * SLOTS:
+        time.sleep(0.001)
     started = time.perf_counter()
     drained = 0
     while drained < records:
@@ -139,7 +139,7 @@ def _run_network(settings: IngestSettings, queue: LaneQueue, records: int) -> fl
         network.settle(batch, {})
         drained += sum(not delivery.is_for_other_lane for delivery in batch)
     seconds = time.perf_counter() - started
-    time.sleep(0.3)  # let the subscriptions and the last acknowledgements out
+    time.sleep(0.3)  # let the last acknowledgements out
     network.stop()
     return seconds
 
