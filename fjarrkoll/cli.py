@@ -507,6 +507,9 @@ def bench(
     samples: Annotated[
         int, typer.Option(min=1_000_000, help="people: rows of samples.")
     ] = 50_000_000,
+    reads_per_s: Annotated[
+        int, typer.Option(min=1, max=10_000, help="people: requests a second beside ingest.")
+    ] = 200,
     postgres_bin: Annotated[
         Path | None, typer.Option(help="Programs of a PostgreSQL with TimescaleDB.")
     ] = None,
@@ -539,6 +542,7 @@ def bench(
             backtest_devices,
             backtest_days,
             CountySettings(county_devices, samples=samples),
+            reads_per_s,
             url,
             postgres_bin,
         ),

@@ -29,6 +29,7 @@ class BenchSettings:
     backtest_devices: int = 10_000
     backtest_days: int = 180
     county: CountySettings = field(default_factory=CountySettings)
+    reads_per_s: int = 200
     database_url: str | None = None
     bin_dir: Path | None = None
 
@@ -53,7 +54,11 @@ def _measured(part: str, place: Stage, settings: BenchSettings, say: Say) -> dic
             asked = backtest.BacktestSettings(settings.backtest_devices, settings.backtest_days)
             return backtest.measure(place, asked, say)
         case "people":
-            wanted = people.PeopleSettings(settings.county, live_seconds=settings.live_seconds)
+            wanted = people.PeopleSettings(
+                settings.county,
+                reads_per_s=settings.reads_per_s,
+                live_seconds=settings.live_seconds,
+            )
             return people.measure(place, wanted, say)
         case _:
             load = live.LiveSettings(
