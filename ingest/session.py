@@ -157,7 +157,6 @@ class Session:
             log.error("broker_refused", **self._place, reason=str(reason))
             return
         self.connection += 1
-        self.is_connected = True
         self._caught_up = False
         self._connected_at = time.monotonic()
         self._unacknowledged = 0
@@ -169,6 +168,7 @@ class Session:
             client.subscribe([(name, options) for name in self._filters[start : start + 32]])[1]
             for start in range(0, len(self._filters), 32)
         }
+        self.is_connected = True  # last: another thread asks whether the session is open
 
     def _on_subscribe(
         self,

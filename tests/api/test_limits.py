@@ -14,7 +14,7 @@ from support.people import bearer
 
 from api.access.policy import shipped_policy
 from api.app import create_app
-from api.limits import HEAVY, SIGN_INS, WAITING_MAX, Buckets, Limits, Slots, client_address
+from api.limits import HEAVY, SIGN_INS, SUMS, WAITING_MAX, Buckets, Limits, Slots, client_address
 from fleet.access.callers import Role
 
 
@@ -119,7 +119,7 @@ def test_only_our_own_proxy_says_where_a_request_comes_from(header, is_behind_pr
 
 
 def test_limited_operations_exist():
-    assert set(shipped_policy()) >= HEAVY | SIGN_INS
+    assert set(shipped_policy()) >= HEAVY | SUMS | SIGN_INS
 
 
 def limited(settings, **limits):
