@@ -123,14 +123,11 @@ def search_devices(
     """Devices by what is printed on them."""
     system, _, value = asked.identifier.rpartition("|")
     with rooms.read(errand) as conn:
-        rows = reading.devices(conn, "", asked.count, value) if _is_text(value) else []
+        can_be = bool(value) and value.isprintable()
+        rows = reading.devices(conn, "", asked.count, value, is_whole=True) if can_be else []
     exact = [row for row in rows if value in _identifiers(row, system)]
     log_shown(rooms, errand, [row.id for row in exact])
     return _bundle(base, "Device", [resources.device(row) for row in exact], asked, None)
-
-
-def _is_text(value: str) -> bool:
-    return bool(value) and value.isprintable()
 
 
 def _identifiers(row: DeviceRow, system: str) -> set[str | None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +20,9 @@ from runtime.garbage import quiet_collector
 __all__ = ["ApiRefusedError", "ApiSettings", "run"]
 
 log = structlog.get_logger(__name__)
+SWITCH_INTERVAL_S: Final = 0.0005
+"""How long a thread computes while others wait. Each answer of the database is such a wait: with the
+interpreter's 5 ms a connection is held for several of them."""
 _BACKLOG: Final = 128
 
 
@@ -41,6 +45,7 @@ def run(
         url = _url_of(listener)
         app = create_app(settings)
         quiet_collector()
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         server = _Server(_config(settings, app), stop, lambda: _say_ready(url, on_ready))
         server.run(sockets=[listener])
     log.info("api_stopped", url=url)

@@ -45,7 +45,7 @@ app.add_typer(device, name="device")
 app.add_typer(catalogue, name="catalog")
 app.add_typer(ledger, name="ledger")
 
-PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim"})
+PROCESSES: Final = frozenset({"ingest", "diagnose", "api", "sim", "give-way"})
 """Commands that run for long. They start without what only people's commands need."""
 
 
@@ -258,6 +258,25 @@ def api(
         )
         _refuse_forgetful(settings)
         run(api_settings, stop_event(), lambda url: _ready("api", address=url))
+
+
+@app.command("give-way")
+def give_way(
+    user: Annotated[str, typer.Option(help="The database user of those who read.")],
+) -> None:
+    """Let a database user's sessions wait for processors that nothing else wants. Linux only.
+
+    Run it as the operating-system user of a PostgreSQL on the same machine, for as long as the API
+    runs. It needs no access to the database.
+
+    Example: sudo -u postgres fjarrkoll give-way --user fjarrkoll_api_login
+    """
+    from runtime.giving_way import keep_passing_over  # noqa: PLC0415 - only this process
+
+    begin()
+    stop = stop_event()
+    _ready("give-way", user=user)
+    keep_passing_over(user, stop)
 
 
 @app.command()

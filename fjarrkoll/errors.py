@@ -17,12 +17,13 @@ from fjarrkoll.settings import ConfigurationError
 from fjarrkoll.stack import ChildError
 from fleet.catalogue import CatalogueError
 from fleet.wire.topics import TopicError
+from runtime.giving_way import GivingWayError
 from storage.connection import StorageError, translated
 from storage.registry import RegistryError
 
 _WRONG_USE: Final = (
     ConfigurationError, SettingsError, RecordingError, TopicError, RegistryError, CatalogueError,
-    AccessSettingsError, ApiRefusedError,
+    AccessSettingsError, ApiRefusedError, GivingWayError,
 )  # fmt: skip
 _SERVER_TROUBLE: Final = (StorageError, EmbeddedServerError, ChildError)
 

@@ -22,6 +22,8 @@ ROLE: Final = "fjarrkoll_api"
 STATEMENT_TIMEOUT_MS: Final = 10_000
 WAITING_MAX: Final = 64
 """Callers that wait for a connection; one more is told at once that there is none."""
+PLANS_MAX: Final = 500
+"""More than there are queries: where the oldest plan makes room, a mix of pages plans all anew."""
 TRUSTED_FOR_S: Final = 1.0
 """A connection that answered so recently is not asked again whether it is there."""
 _OPTIONAL: Final = "IS NULL OR"
@@ -173,9 +175,11 @@ def _end(conn: _Connection) -> None:
 def _configure(conn: _Connection) -> None:
     """Take the API's role and short waits."""
     conn.cursor_factory = _Cursor
-    conn.prepare_threshold = 2
+    conn.prepare_threshold, conn.prepared_max = 2, PLANS_MAX
     conn.execute(sql.SQL("SET ROLE {}").format(sql.Identifier(ROLE)))
     conn.execute("SET timezone = 'UTC'")
+    # A helper is a process of its own, which no one tells to give way to ingest.
+    conn.execute("SET max_parallel_workers_per_gather = 0")
     timeout = sql.SQL("SET {} = {}")
     for name in ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"):
         conn.execute(timeout.format(sql.Identifier(name), sql.Literal(STATEMENT_TIMEOUT_MS)))

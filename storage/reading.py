@@ -395,11 +395,16 @@ def _number(conn: Connection, name: str, **values: object) -> int | None:
     return None if row is None else int(row[0])
 
 
-def devices(conn: Connection, after: str, limit: int, search: str | None = None) -> list[DeviceRow]:
-    """The next devices by id; `search` is the start of an id, individual number or serial."""
+def devices(
+    conn: Connection, after: str, limit: int, search: str | None = None, *, is_whole: bool = False
+) -> list[DeviceRow]:
+    """The next devices by id; `search` is the start of an id, individual number or serial.
+
+    With `is_whole` it is all of it. Case does not count.
+    """
     if search:
         literal = re.sub(r"([\\%_])", r"\\\1", search.lower())
-        name, values = "pick_devices_matching", {"pattern": f"{literal}%"}
+        name, values = "pick_devices_matching", {"pattern": literal + "%" * (not is_whole)}
     else:
         name, values = "pick_devices", {}
     picked = conn.execute(_SQL[name], {"after": after, "limit": limit, **values}).fetchall()

@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import os
-import queue
 import secrets
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from itertools import cycle
-from multiprocessing import get_context
-from multiprocessing.synchronize import Event
 from statistics import median
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import httpx
-import psutil
+from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from fjarrkoll.bench import live
+from fjarrkoll.bench.beside import COOKIE, idle_loops, readers
 from fjarrkoll.bench.county import CARE_UNIT, FIRST, PERSON, CountySettings, fill
 from fjarrkoll.bench.load import TENANT
 from fjarrkoll.bench.stage import Stage, cpu_seconds
 from fjarrkoll.embedded.broker import free_port
 from fleet.access.callers import Caller, Role
+from runtime.giving_way import give_way
 from storage.connection import connect
 from storage.sessions import open_session
 
@@ -37,12 +33,9 @@ CALLERS_EACH: Final = 16
 PAGE_MAX_BYTES: Final = 150_000
 PAGE_AIM_MS: Final = 300.0
 LIST_AIM_MS: Final = 200.0
-READERS: Final = 32
-API_NICE: Final = 5
-"""As the service unit in deploy/ has it: reading gives way to storing."""
-_PATIENCE_S: Final = 60.0
-_COOKIE: Final = "fjarrkoll_session"
-_KINDS: Final = ("alone", "beside_readers")
+API_USER: Final = "fjarrkoll_api_login"
+"""As deploy/ has it: the API's sessions are those of a user of its own, and give way to storing."""
+_KINDS: Final = ("alone", "beside_idle_loops", "beside_readers")
 _NOBODY: Final = "http://127.0.0.1:9"
 """An issuer that is never asked: the people here have their sessions already."""
 
@@ -132,7 +125,7 @@ class PeopleSettings:
     requests: int = 100
     reads_per_s: int = 200
     live_seconds: float = 20.0
-    rounds: int = 3
+    rounds: int = 5
     live_devices: int = 5_000
     rate_per_s: int = 300
 
@@ -156,17 +149,35 @@ class _Served:
 @contextmanager
 def _api(stage: Stage) -> Iterator[_Served]:
     port = free_port()
-    child = stage.child(
-        "api", "--port", str(port),
-        more={"FJARRKOLL_OIDC_ISSUER_URL": _NOBODY, "FJARRKOLL_OIDC_CLAIMS": "builtin"},
-    )  # fmt: skip
+    more = {
+        "FJARRKOLL_OIDC_ISSUER_URL": _NOBODY,
+        "FJARRKOLL_OIDC_CLAIMS": "builtin",
+        "FJARRKOLL_DATABASE_URL": _url_of_api(stage),
+    }
+    child = stage.child("api", "--port", str(port), more=more)
+    way = stage.child("give-way", "--user", API_USER)
     child.start()
+    way.start()
     try:
-        psutil.Process(child.pid).nice(API_NICE)  # threads begin with what their process has
+        give_way(child.pid)  # threads begin with what their process has
         child.wait_for_line("api_ready")
         yield _Served(f"http://127.0.0.1:{port}", child.pid)
     finally:
         child.stop()
+        way.stop()
+
+
+def _url_of_api(stage: Stage) -> str:
+    """The database as the API's own user, where the server is ours to make one."""
+    if not stage.has_own_database:
+        return stage.database_url
+    with connect(stage.database_url) as conn:
+        user = sql.Identifier(API_USER)
+        if conn.execute("SELECT FROM pg_roles WHERE rolname = %s", [API_USER]).fetchone() is None:
+            conn.execute(sql.SQL("CREATE ROLE {} LOGIN NOINHERIT").format(user))
+        conn.execute(sql.SQL("GRANT fjarrkoll_api, fjarrkoll_ingest TO {}").format(user))
+        conn.commit()
+    return make_conninfo(stage.database_url, user=API_USER)
 
 
 def _sessions(stage: Stage) -> dict[Role, list[str]]:
@@ -232,7 +243,7 @@ def _timed(client: httpx.Client, place: Place, tokens: Sequence[str], times: int
     seconds, size, status = [], 0, set()
     for _, token in zip(range(times), cycle(tokens), strict=False):
         began = time.perf_counter()
-        answer = client.get(place.path, headers={"Cookie": f"{_COOKIE}={token}"})
+        answer = client.get(place.path, headers={"Cookie": f"{COOKIE}={token}"})
         seconds.append(time.perf_counter() - began)
         size = max(size, len(answer.content))
         status.add(answer.status_code)
@@ -268,93 +279,27 @@ def _with_and_without_readers(
         backlog_devices=0,
         faults_max=0,
     )
+    mix = [place for place in lists() if "{" not in place.path]
+    told = [(place.path, token) for place in mix for token in sessions[place.role]]
     rounds = []
     with live.running(stage, load) as run:
         run.live()  # the first second after a start is another measurement
         for number in range(1, settings.rounds + 1):
             say(f"round {number} of {settings.rounds}: {load.rate_per_s:,} records/s alone")
             alone = run.live()
+            say("the same while every core has a loop that gives way")
+            with idle_loops():
+                beside_loops = run.live()
             say(f"the same beside {settings.reads_per_s} requests/s")
-            with _readers(served.url, sessions, settings.reads_per_s) as counted:
+            with readers(served.url, told, settings.reads_per_s) as counted:
                 began, before_s = time.monotonic(), cpu_seconds(served.pid)
                 beside = run.live()
                 spent_s, took_s = cpu_seconds(served.pid) - before_s, time.monotonic() - began
             counted["api_cores"] = round(spent_s / took_s, 2)
-            rounds.append({"alone": alone, "beside_readers": beside, "readers": counted})
+            figures = (alone, beside_loops, beside)
+            rounds.append({**dict(zip(_KINDS, figures, strict=True)), "readers": counted})
     return {"median_p99_ms": {key: _median_p99(rounds, key) for key in _KINDS}, "rounds": rounds}
 
 
 def _median_p99(rounds: Sequence[Mapping[str, Any]], kind: str) -> float:
     return float(median(one[kind]["record_to_queryable"]["p99_ms"] for one in rounds))
-
-
-@contextmanager
-def _readers(url: str, sessions: Mapping[Role, list[str]], per_s: int) -> Iterator[dict[str, Any]]:
-    """A mix of reads at a steady rate, from another process; what it counted comes at the end."""
-    context = get_context("spawn")
-    begun, stop, result = context.Event(), context.Event(), context.Queue(1)
-    mix = [place for place in lists() if "{" not in place.path]
-    told = [(place.path, token) for place in mix for token in sessions[place.role]]
-    process = context.Process(target=read_steadily, args=(url, told, per_s, (begun, stop), result))
-    counted: dict[str, Any] = {}
-    process.start()
-    try:
-        if not begun.wait(_PATIENCE_S):
-            raise RuntimeError(f"no reader was answered within {_PATIENCE_S:.0f} s")
-        yield counted
-    finally:
-        stop.set()
-        counted.update(_last_word(result))
-        process.join(30)
-
-
-def _last_word(result: Any) -> dict[str, Any]:
-    try:
-        return dict(result.get(timeout=_PATIENCE_S))
-    except queue.Empty:
-        raise RuntimeError("the reading process ended without its figures: see above") from None
-
-
-def read_steadily(
-    url: str,
-    told: Sequence[tuple[str, str]],
-    per_s: int,
-    begun_stop: tuple[Event, Event],
-    result: Any,
-) -> None:
-    """Ask for one after another, so many a second, over several connections at once.
-
-    `begun_stop`: set at the first answer, and set by the caller to end it.
-    """
-    os.nice(10)  # browsers have processors of their own
-    begun, stop = begun_stop
-    counts: dict[int, int] = {}
-    lock = threading.Lock()
-    turns = cycle(told)
-    began = time.monotonic()
-    due = iter(range(10**9))
-
-    def reader() -> None:
-        # A browser's share of the processor is not what is measured, so nothing is made of answers.
-        client = HTTPConnection(urlsplit(url).netloc, timeout=30)
-        while not stop.is_set():
-            with lock:
-                at = began + next(due) / per_s
-                path, token = next(turns)
-            stop.wait(max(0.0, at - time.monotonic()))
-            client.request("GET", path, headers={"Cookie": f"{_COOKIE}={token}"})
-            answer = client.getresponse()
-            answer.read()
-            begun.set()
-            with lock:
-                counts[answer.status] = counts.get(answer.status, 0) + 1
-        client.close()
-
-    threads = [threading.Thread(target=reader) for _ in range(READERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    seconds = time.monotonic() - began
-    by_status = {str(status): n for status, n in sorted(counts.items())}
-    result.put({"requests_per_s": round(sum(counts.values()) / seconds, 1), "by_status": by_status})

@@ -41,6 +41,7 @@ class Stage:
     mqtt_url: str
     mqtt_port: int
     broker: str
+    has_own_database: bool = True
 
     def child(
         self, name: str, *arguments: str, tag: str = "", more: Mapping[str, str] | None = None
@@ -69,6 +70,7 @@ def stage(database_url: str | None, bin_dir: Path | None) -> Iterator[Stage]:
         bin_dir: PostgreSQL programs to use instead of the embedded ones.
     """
     directory = Path(tempfile.mkdtemp(prefix="fjarrkoll-bench-"))
+    has_own_database = database_url is None
     try:
         with ExitStack() as stack:
             if database_url is None:
@@ -77,7 +79,9 @@ def stage(database_url: str | None, bin_dir: Path | None) -> Iterator[Stage]:
             migrate(database_url)
             with connect(database_url) as conn:
                 sync_catalogues(conn, datetime.now(UTC))
-            yield Stage(directory, database_url, f"mqtt://127.0.0.1:{port}", port, broker)
+            yield Stage(
+                directory, database_url, f"mqtt://127.0.0.1:{port}", port, broker, has_own_database
+            )
     finally:
         shutil.rmtree(directory, ignore_errors=True)
 

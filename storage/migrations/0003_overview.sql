@@ -23,22 +23,34 @@ CREATE INDEX latest_by_metric ON latest (metric_no, device_no);
 -- The few deadlines that were missed: a filter on them would else walk through every ended ticket.
 CREATE INDEX ticket_clock_missed ON ticket_clock (ticket_no) WHERE breached_at IS NOT NULL;
 
--- The deadline of an open ticket that binds first, whether it stands still while its ticket waits,
--- and how it stands. Always one row. Planned as a part of the query that asks.
-CREATE FUNCTION binding_clock(of_ticket bigint, state text, state_at timestamptz, as_of timestamptz)
-RETURNS TABLE (due_at timestamptz, is_still boolean, standing text)
+-- The deadlines that run, of few tickets among all: enough to read no row.
+CREATE INDEX ticket_clock_running ON ticket_clock (tenant_no, ticket_no)
+    INCLUDE (due_at, notify_at, breached_at) WHERE stopped_at IS NULL;
+
+-- The deadline of each ticket that binds first, of those that run. Planned as a part of the query
+-- that asks.
+CREATE FUNCTION binding_clocks()
+RETURNS TABLE (ticket_no bigint, due_at timestamptz, notify_at timestamptz, is_breached boolean)
 LANGUAGE sql STABLE PARALLEL SAFE AS $$
-    SELECT first.due_at, first.is_still,
-        CASE WHEN first.is_still THEN NULL
-            WHEN first.is_breached OR first.due_at < as_of THEN 'overdue'
-            WHEN first.notify_at <= as_of THEN 'at_risk' END
-    FROM (
-        SELECT min(c.due_at) AS due_at, min(c.notify_at) AS notify_at,
-            state = 'waiting' AND state_at < min(c.due_at) AS is_still,
-            bool_or(c.breached_at IS NOT NULL) AS is_breached
-        FROM ticket_clock c
-        WHERE c.ticket_no = of_ticket AND c.stopped_at IS NULL
-    ) AS first
+    SELECT c.ticket_no, min(c.due_at), min(c.notify_at), bool_or(c.breached_at IS NOT NULL)
+    FROM ticket_clock c
+    WHERE c.stopped_at IS NULL
+    GROUP BY c.ticket_no
+$$;
+
+-- Whether a deadline stands still while its ticket waits; one that was missed before does not.
+CREATE FUNCTION clock_is_still(state text, state_at timestamptz, due_at timestamptz)
+RETURNS boolean LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT state = 'waiting' AND state_at < due_at
+$$;
+
+-- How a ticket's deadline stands: overdue, at risk, or neither.
+CREATE FUNCTION clock_standing(is_still boolean, is_breached boolean, due_at timestamptz,
+    notify_at timestamptz, as_of timestamptz)
+RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT CASE WHEN is_still THEN NULL
+        WHEN is_breached OR due_at < as_of THEN 'overdue'
+        WHEN notify_at <= as_of THEN 'at_risk' END
 $$;
 
 -- What tells when a ticket was solved, and whether it came back.

@@ -8,11 +8,13 @@ SELECT first_at, rank, known_at, ticket_no FROM (
         array_position(ARRAY['critical', 'major', 'minor', 'info'], k.severity) AS rank,
         CASE WHEN NOT %(by_due)s::boolean THEN '2000-01-01 00:00+00'::timestamptz
             WHEN binding.due_at IS NULL THEN '9999-01-01 00:00+00'::timestamptz
-            WHEN binding.is_still THEN '9000-01-01 00:00+00'::timestamptz
+            WHEN clock_is_still(k.state, k.state_at, binding.due_at)
+            THEN '9000-01-01 00:00+00'::timestamptz
             ELSE binding.due_at END AS first_at,
-        binding.standing
+        clock_standing(clock_is_still(k.state, k.state_at, binding.due_at), binding.is_breached,
+            binding.due_at, binding.notify_at, %(now)s) AS standing
     FROM ticket AS k
-    CROSS JOIN LATERAL binding_clock(k.ticket_no, k.state, k.state_at, %(now)s) AS binding
+    LEFT JOIN binding_clocks() AS binding USING (ticket_no)
     WHERE k.state NOT IN ('verified', 'closed', 'void')
         AND (%(state)s::text IS NULL OR k.state = %(state)s::text)
         AND (%(severity)s::text IS NULL OR k.severity = %(severity)s::text)
@@ -75,9 +77,11 @@ SELECT severity, count(*), count(*) FILTER (WHERE standing = 'overdue'),
     count(*) FILTER (WHERE standing = 'at_risk'), count(*) FILTER (WHERE assignee IS NULL),
     count(*) FILTER (WHERE assignee = %(who)s::text)
 FROM (
-    SELECT k.severity, k.assignee, binding.standing
+    SELECT k.severity, k.assignee,
+        clock_standing(clock_is_still(k.state, k.state_at, binding.due_at), binding.is_breached,
+            binding.due_at, binding.notify_at, %(now)s) AS standing
     FROM ticket AS k
-    CROSS JOIN LATERAL binding_clock(k.ticket_no, k.state, k.state_at, %(now)s) AS binding
+    LEFT JOIN binding_clocks() AS binding USING (ticket_no)
     WHERE k.state NOT IN ('verified', 'closed', 'void')
 ) AS queued
 GROUP BY severity;

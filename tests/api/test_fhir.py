@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import psycopg
 import pytest
 from fhir.resources.R4B.bundle import Bundle
@@ -50,6 +52,21 @@ def test_a_device_is_found_by_what_is_printed_on_it(client, identifier):
 @pytest.mark.parametrize("identifier", ["4471", "urn:x|4471 0293", "%", "x" * 80, "|", "a|"])
 def test_part_of_a_number_finds_nothing(client, identifier):
     assert entries(client, f"Device?identifier={identifier}") == []
+
+
+@pytest.fixture
+def short_serial(fleet) -> Iterator[str]:
+    """The last of many devices has as its whole serial what the others' begin with."""
+    rename = "UPDATE device SET serial = %s WHERE id = 'fk-50055'"
+    with psycopg.connect(fleet.url, autocommit=True) as conn:
+        conn.execute(rename, ["SN0000"])
+        yield "fk-50055"
+        conn.execute(rename, ["SN000055"])
+
+
+def test_a_device_is_found_among_many_whose_numbers_begin_alike(client, short_serial):
+    (found,) = entries(client, "Device?identifier=SN0000&_count=1")
+    assert found["id"] == short_serial
 
 
 def test_metrics_values_and_pages_of_them(client):

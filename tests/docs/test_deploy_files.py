@@ -28,7 +28,8 @@ HARDENING = ("NoNewPrivileges=true", "ProtectSystem=strict", "Restart=always")
 def test_a_unit_is_hardened_and_names_real_settings(unit: Path) -> None:
     text = unit.read_text("utf-8")
     assert all(line in text.splitlines() for line in HARDENING)
-    assert re.search(r"^LoadCredential=database-url:", text, re.MULTILINE)
+    has_database = bool(re.search(r"^LoadCredential=database-url:", text, re.MULTILINE))
+    assert has_database == ("User=fjarrkoll" in text.splitlines())
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     named = set(re.findall(rf"{PREFIX}[A-Z_]+(?==)", text))
     assert {name.removesuffix("_FILE") for name in named} <= known

@@ -1,0 +1,134 @@
+"""What runs beside live load while its delay is measured: readers, or loops that give way."""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.client import HTTPConnection
+from itertools import cycle
+from multiprocessing import get_context
+from multiprocessing.synchronize import Barrier, Event
+from random import Random
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from fjarrkoll.bench.stage import percentiles
+from runtime.giving_way import give_way
+
+COOKIE: Final = "fjarrkoll_session"
+READERS: Final = 32
+_PATIENCE_S: Final = 60.0
+
+
+@contextmanager
+def idle_loops() -> Iterator[None]:
+    """One loop for each core that does nothing and gives way: what a busy machine alone costs."""
+    context = get_context("spawn")
+    cores = os.cpu_count() or 1
+    begun, stop = context.Barrier(cores + 1), context.Event()
+    loops = [context.Process(target=spin, args=(begun, stop)) for _ in range(cores)]
+    for loop in loops:
+        loop.start()
+    try:
+        begun.wait(_PATIENCE_S)
+        yield
+    finally:
+        stop.set()
+        for loop in loops:
+            loop.join(30)
+
+
+def spin(begun: Barrier, stop: Event) -> None:
+    """Compute nothing from when all have begun until `stop`."""
+    _step_aside()
+    begun.wait(_PATIENCE_S)
+    while not stop.is_set():
+        sum(range(10_000))
+
+
+def _step_aside() -> None:
+    os.setsid()  # shares go by session, and the load's is another one
+    give_way(os.getpid())
+
+
+@contextmanager
+def readers(url: str, told: Sequence[tuple[str, str]], per_s: int) -> Iterator[dict[str, Any]]:
+    """A mix of reads at a steady rate, from another process; what it counted comes at the end."""
+    context = get_context("spawn")
+    begun, stop, result = context.Event(), context.Event(), context.Queue(1)
+    # In one order each time, and not all for the same at the same time.
+    told = Random(1).sample(told, len(told))  # noqa: S311 - no secret
+    process = context.Process(target=read_steadily, args=(url, told, per_s, (begun, stop), result))
+    counted: dict[str, Any] = {}
+    process.start()
+    try:
+        if not begun.wait(_PATIENCE_S):
+            raise RuntimeError(f"no reader was answered within {_PATIENCE_S:.0f} s")
+        yield counted
+    finally:
+        stop.set()
+        counted.update(_last_word(result))
+        process.join(30)
+
+
+def _last_word(result: Any) -> dict[str, Any]:
+    try:
+        return dict(result.get(timeout=_PATIENCE_S))
+    except queue.Empty:
+        raise RuntimeError("the reading process ended without its figures: see above") from None
+
+
+def read_steadily(
+    url: str,
+    told: Sequence[tuple[str, str]],
+    per_s: int,
+    begun_stop: tuple[Event, Event],
+    result: Any,
+) -> None:
+    """Ask for one after another, so many a second, over several connections at once.
+
+    `begun_stop`: set at the first answer, and set by the caller to end it.
+    """
+    _step_aside()  # browsers have processors of their own
+    begun, stop = begun_stop
+    answers: list[tuple[int, float]] = []
+    lock = threading.Lock()
+    turns = cycle(told)
+    began = time.monotonic()
+    due = iter(range(10**9))
+
+    def reader() -> None:
+        # A browser's share of the processor is not what is measured, so nothing is made of answers.
+        client = HTTPConnection(urlsplit(url).netloc, timeout=30)
+        while not stop.is_set():
+            with lock:
+                at = began + next(due) / per_s
+                path, token = next(turns)
+            stop.wait(max(0.0, at - time.monotonic()))
+            asked = time.monotonic()
+            client.request("GET", path, headers={"Cookie": f"{COOKIE}={token}"})
+            answer = client.getresponse()
+            answer.read()
+            begun.set()
+            with lock:
+                answers.append((answer.status, time.monotonic() - asked))
+        client.close()
+
+    threads = [threading.Thread(target=reader) for _ in range(READERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    seconds = time.monotonic() - began
+    result.put(
+        {
+            "requests_per_s": round(len(answers) / seconds, 1),
+            "by_status": dict(Counter(str(status) for status, _ in answers)),
+            "request": percentiles([took for _, took in answers]),
+        }
+    )

@@ -1,0 +1,110 @@
+"""Sessions of one database user give way, on a real server; everybody else's are left alone."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from support.postgres import Cluster
+
+from fjarrkoll.bench.beside import idle_loops
+from fjarrkoll.stack import Child
+from runtime.giving_way import GivingWayError, give_way, is_session_of, pass_over
+
+USER = "fjarrkoll_api_login"
+TITLES = [
+    ("postgres: fjarrkoll_api_login fjarrkoll [local] idle", True),
+    ("postgres: fjarrkoll_api_login fjarrkoll 127.0.0.1(43210) SELECT", True),
+    ("postgres: fjarrkoll_api_login fjarrkoll ::1(43210) idle in transaction", True),
+    ("postgres: 15/main: fjarrkoll_api_login fjarrkoll [local] COMMIT", True),
+    ("postgres: fjarrkoll_ingest_login fjarrkoll [local] COPY", False),
+    ("postgres: fjarrkoll_api_login_2 fjarrkoll [local] idle", False),
+    ("postgres: fjarrkoll_ingest_login fjarrkoll_api_login [local] idle", False),
+    ("postgres: checkpointer ", False),
+    ("postgres: 15/main: walwriter ", False),
+    ("postgres: parallel worker for PID 4711 ", False),
+    ("vim postgres: fjarrkoll_api_login fjarrkoll [local] idle", False),
+    ("", False),
+]
+
+
+@pytest.mark.parametrize(("title", "is_its"), TITLES, ids=[title for title, _ in TITLES])
+def test_a_session_is_known_by_its_title(title: str, is_its: bool) -> None:
+    assert is_session_of(title, USER) is is_its
+
+
+@pytest.fixture
+def reader(plain: Cluster) -> Iterator[str]:
+    """A database user of this test alone, who may log in and nothing more."""
+    user = f"reader_{uuid.uuid4().hex[:8]}"
+    with psycopg.connect(plain.url(), autocommit=True) as conn:
+        conn.execute(f"CREATE ROLE {user} LOGIN")
+        yield user
+        conn.execute(f"DROP ROLE {user}")
+
+
+def _policy(conn: psycopg.Connection) -> int:
+    return os.sched_getscheduler(conn.info.backend_pid)
+
+
+def test_only_sessions_of_that_user_give_way_and_each_is_told_once(
+    plain: Cluster, reader: str
+) -> None:
+    with psycopg.connect(plain.url()) as other, psycopg.connect(plain.url(), user=reader) as conn:
+        assert pass_over(reader) == [conn.info.backend_pid]
+        assert _policy(conn) == os.SCHED_IDLE
+        assert _policy(other) == os.SCHED_OTHER
+        assert pass_over(reader) == []
+        assert conn.execute("SELECT 1").fetchone() == (1,)
+
+
+def test_the_command_needs_no_database_and_ends_in_good_order(
+    plain: Cluster, reader: str, tmp_path: Path
+) -> None:
+    child = Child("give-way", ("give-way", "--user", reader), {}, tmp_path / "log")
+    with psycopg.connect(plain.url(), user=reader) as conn:
+        child.start()
+        line = child.wait_for_line("session_gives_way")
+        assert str(conn.info.backend_pid) in line
+        assert _policy(conn) == os.SCHED_IDLE
+    assert child.stop() == 0
+
+
+def test_what_has_ended_is_passed_over() -> None:
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    give_way(pid)
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_users_process_is_refused_with_what_to_do() -> None:
+    mine, child = os.getpid(), os.fork()
+    if child == 0:
+        os.setuid(pwd.getpwnam("nobody").pw_uid)
+        try:
+            give_way(mine)
+        except GivingWayError as exc:
+            os._exit(0 if "run this as the user that PostgreSQL runs as" in str(exc) else 2)
+        os._exit(1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert os.sched_getscheduler(mine) == os.SCHED_OTHER
+
+
+def test_the_loops_of_the_benchmark_give_way_and_end() -> None:
+    with idle_loops():
+        children = _children()
+        loops = [pid for pid in children if os.sched_getscheduler(pid) == os.SCHED_IDLE]
+        assert len(loops) == os.cpu_count()
+    assert not set(loops) & set(_children())
+
+
+def _children() -> list[int]:
+    tasks = Path(f"/proc/{os.getpid()}/task").glob("*/children")
+    return [int(pid) for task in tasks for pid in task.read_text().split()]
