@@ -21,8 +21,8 @@ __all__ = ["ApiRefusedError", "ApiSettings", "run"]
 
 log = structlog.get_logger(__name__)
 SWITCH_INTERVAL_S: Final = 0.0005
-"""How long a thread computes while others wait. Each answer of the database is such a wait: with the
-interpreter's 5 ms a connection is held for several of them."""
+"""How long a thread computes while others wait. Each answer of the database is such a wait: with
+the interpreter's 5 ms a connection is held for several of them."""
 _BACKLOG: Final = 128
 
 

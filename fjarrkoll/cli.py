@@ -7,6 +7,7 @@ could not be used.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -236,6 +237,8 @@ def api(
     from api.process import run  # noqa: PLC0415
     from api.settings import ApiSettings  # noqa: PLC0415
     from fjarrkoll.access import configured_access, demo_access  # noqa: PLC0415
+    from runtime.giving_way import give_way as give_way_to_others  # noqa: PLC0415
+    from runtime.giving_way import has_own_share  # noqa: PLC0415
 
     settings = begin()
     port = settings.api_port if port is None else port
@@ -257,6 +260,8 @@ def api(
             baseline_minutes=settings.baseline_minutes,
         )
         _refuse_forgetful(settings)
+        if has_own_share(os.getpid()):
+            give_way_to_others(os.getpid())  # threads begin with what their process has
         run(api_settings, stop_event(), lambda url: _ready("api", address=url))
 
 
@@ -264,7 +269,7 @@ def api(
 def give_way(
     user: Annotated[str, typer.Option(help="The database user of those who read.")],
 ) -> None:
-    """Let a database user's sessions wait for processors that nothing else wants. Linux only.
+    """Let a database user's sessions make room on a processor for all others. Linux only.
 
     Run it as the operating-system user of a PostgreSQL on the same machine, for as long as the API
     runs. It needs no access to the database.

@@ -1,9 +1,9 @@
-"""Processes that give way: they get a processor when nothing else on the machine wants it.
+"""Processes that give way: what else wants their processor gets it at once.
 
 PostgreSQL gives all its sessions one priority, so where they share processors a person's question
-delays a device's record. Linux has a class for work that waits for idle processors (`SCHED_IDLE`,
-sched(7)). Where it divides its processors among sessions first (autogroups, same page), the share
-of the process's session goes down too, for a class counts only within one.
+delays a device's record. Linux has a class whose processes make room at once for any other
+(`SCHED_IDLE`, sched(7)). How much they get is set by the kernel's autogroups (same page): each
+session has its share. Without those, this class gets next to nothing while others compute.
 
 A database session's process is told from others by its title, which names the database user, so
 whoever changes the class needs no way into the database: only its operating-system user.
@@ -21,8 +21,8 @@ import psutil
 import structlog
 
 EVERY_S: Final = 5.0
-LOWEST_SHARE: Final = "19"
-"""The `nice` value of an autogroup that gets least."""
+PROC: Final = Path("/proc")
+GROUPS: Final = Path("/sys/fs/cgroup")
 _TITLE: Final = re.compile(r"^postgres: (?:\S+: )?(?P<user>\S+) \S+ (?:\[local\]|\S+\(\d+\)) ")
 
 log = structlog.get_logger()
@@ -43,9 +43,7 @@ def is_session_of(title: str, user: str) -> bool:
 
 
 def give_way(pid: int) -> None:
-    """Put a process with all its threads behind the others; no effect when it has ended.
-
-    Where it leads a session of its own, the whole session is put behind the others.
+    """Put all threads of a process into the class that makes room; no effect when it has ended.
 
     Raises:
         GivingWayError: not our process, or a system without such a class.
@@ -55,8 +53,6 @@ def give_way(pid: int) -> None:
     try:
         for thread in psutil.Process(pid).threads():
             os.sched_setscheduler(thread.id, os.SCHED_IDLE, os.sched_param(0))
-        if os.getsid(pid) == pid:
-            _lower_share(Path(f"/proc/{pid}/autogroup"))
     except (ProcessLookupError, psutil.NoSuchProcess):
         return
     except (PermissionError, psutil.AccessDenied):
@@ -65,18 +61,34 @@ def give_way(pid: int) -> None:
         ) from None
 
 
-def _lower_share(autogroup: Path) -> None:
+def has_own_share(pid: int, proc: Path = PROC, groups: Path = GROUPS) -> bool:
+    """Whether the kernel gives the process's session a share of the processors.
+
+    It does where autogroups are on, and the process is in no other group that has a share
+    (cgroups(7)). Elsewhere what gives way gets next to nothing while others compute.
+    """
     try:
-        autogroup.write_text(LOWEST_SHARE)
+        is_on = (proc / "sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
+        lines = (proc / str(pid) / "cgroup").read_text().splitlines()
     except FileNotFoundError:
-        return  # a kernel without them, or a process that has ended
+        return False
+    return is_on and not any(_divides(line, groups) for line in lines)
+
+
+def _divides(line: str, groups: Path) -> bool:
+    """Whether one line of /proc/PID/cgroup names a group that has a share of the processors."""
+    number, controllers, path = line.split(":", 2)
+    if number != "0":
+        return "cpu" in controllers.split(",") and path != "/"
+    folders = [groups / path.strip("/"), *(groups / path.strip("/")).parents]
+    return any((folder / "cpu.weight").exists() for folder in folders if folder != groups)
 
 
 def pass_over(user: str) -> list[int]:
     """Make every session of a database user give way; returns the pids of those that did not yet.
 
     Raises:
-        GivingWayError: as `give_way`.
+        GivingWayError: as `give_way`, or a session would starve.
     """
     found = [
         process.pid
@@ -85,6 +97,12 @@ def pass_over(user: str) -> list[int]:
     ]
     new = [pid for pid in found if not _gives_way(pid)]
     for pid in new:
+        if psutil.pid_exists(pid) and not has_own_share(pid):
+            raise GivingWayError(
+                f"process {pid} has no share of its own, and would starve while others compute: set"
+                " kernel.sched_autogroup_enabled=1 and leave services without CPUWeight= and"
+                " CPUQuota=, or do without this command"
+            )
         give_way(pid)
     return new
 
@@ -100,7 +118,7 @@ def keep_passing_over(user: str, stop: threading.Event, every_s: float = EVERY_S
     """`pass_over` again and again, since connections come and go, until `stop`.
 
     Raises:
-        GivingWayError: as `give_way`.
+        GivingWayError: as `pass_over`.
     """
     while True:
         for pid in pass_over(user):

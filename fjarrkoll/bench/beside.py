@@ -45,15 +45,10 @@ def idle_loops() -> Iterator[None]:
 
 def spin(begun: Barrier, stop: Event) -> None:
     """Compute nothing from when all have begun until `stop`."""
-    _step_aside()
+    give_way(os.getpid())
     begun.wait(_PATIENCE_S)
     while not stop.is_set():
         sum(range(10_000))
-
-
-def _step_aside() -> None:
-    os.setsid()  # shares go by session, and the load's is another one
-    give_way(os.getpid())
 
 
 @contextmanager
@@ -94,7 +89,7 @@ def read_steadily(
 
     `begun_stop`: set at the first answer, and set by the caller to end it.
     """
-    _step_aside()  # browsers have processors of their own
+    give_way(os.getpid())  # browsers have processors of their own
     begun, stop = begun_stop
     answers: list[tuple[int, float]] = []
     lock = threading.Lock()

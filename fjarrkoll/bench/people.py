@@ -23,7 +23,6 @@ from fjarrkoll.bench.load import TENANT
 from fjarrkoll.bench.stage import Stage, cpu_seconds
 from fjarrkoll.embedded.broker import free_port
 from fleet.access.callers import Caller, Role
-from runtime.giving_way import give_way
 from storage.connection import connect
 from storage.sessions import open_session
 
@@ -159,7 +158,6 @@ def _api(stage: Stage) -> Iterator[_Served]:
     child.start()
     way.start()
     try:
-        give_way(child.pid)  # threads begin with what their process has
         child.wait_for_line("api_ready")
         yield _Served(f"http://127.0.0.1:{port}", child.pid)
     finally:

@@ -14,9 +14,18 @@ from support.postgres import Cluster
 
 from fjarrkoll.bench.beside import idle_loops
 from fjarrkoll.stack import Child
-from runtime.giving_way import GivingWayError, give_way, is_session_of, pass_over
+from runtime.giving_way import (
+    GivingWayError,
+    give_way,
+    has_own_share,
+    is_session_of,
+    pass_over,
+)
 
 USER = "fjarrkoll_api_login"
+needs_shares = pytest.mark.skipif(
+    not has_own_share(os.getpid()), reason="this kernel gives sessions no share of their own"
+)
 TITLES = [
     ("postgres: fjarrkoll_api_login fjarrkoll [local] idle", True),
     ("postgres: fjarrkoll_api_login fjarrkoll 127.0.0.1(43210) SELECT", True),
@@ -52,6 +61,7 @@ def _policy(conn: psycopg.Connection) -> int:
     return os.sched_getscheduler(conn.info.backend_pid)
 
 
+@needs_shares
 def test_only_sessions_of_that_user_give_way_and_each_is_told_once(
     plain: Cluster, reader: str
 ) -> None:
@@ -63,6 +73,7 @@ def test_only_sessions_of_that_user_give_way_and_each_is_told_once(
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
 
+@needs_shares
 def test_the_command_needs_no_database_and_ends_in_good_order(
     plain: Cluster, reader: str, tmp_path: Path
 ) -> None:
@@ -95,6 +106,34 @@ def test_another_users_process_is_refused_with_what_to_do() -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert os.sched_getscheduler(mine) == os.SCHED_OTHER
+
+
+@pytest.mark.parametrize(
+    ("switch", "cgroup", "weighed", "has_share"),
+    [
+        ("1", "0::/", [], True),
+        ("1", "0::/system.slice/postgresql.service", [], True),
+        ("1", "0::/system.slice/postgresql.service", ["system.slice"], False),
+        ("1", "0::/system.slice/postgresql.service", ["system.slice/postgresql.service"], False),
+        ("1", "4:memory:/pg\n3:cpu,cpuacct:/\n0::/", [], True),
+        ("1", "3:cpu,cpuacct:/pg\n0::/", [], False),
+        ("0", "0::/", [], False),
+        (None, "0::/", [], False),
+    ],
+)
+def test_who_would_starve_is_known(
+    tmp_path: Path, switch: str | None, cgroup: str, weighed: list[str], has_share: bool
+) -> None:
+    proc, groups = tmp_path / "proc", tmp_path / "groups"
+    (proc / "7").mkdir(parents=True)
+    (proc / "7/cgroup").write_text(cgroup + "\n")
+    (proc / "sys/kernel").mkdir(parents=True)
+    if switch is not None:
+        (proc / "sys/kernel/sched_autogroup_enabled").write_text(switch + "\n")
+    for group in ["", *weighed]:
+        (groups / group).mkdir(parents=True, exist_ok=True)
+        (groups / group / "cpu.weight").write_text("100\n")
+    assert has_own_share(7, proc, groups) is has_share
 
 
 def test_the_loops_of_the_benchmark_give_way_and_end() -> None:
