@@ -70,7 +70,7 @@ def has_own_share(pid: int, proc: Path = PROC, groups: Path = GROUPS) -> bool:
     try:
         is_on = (proc / "sys/kernel/sched_autogroup_enabled").read_text().strip() == "1"
         lines = (proc / str(pid) / "cgroup").read_text().splitlines()
-    except FileNotFoundError:
+    except (FileNotFoundError, ProcessLookupError):
         return False
     return is_on and not any(_divides(line, groups) for line in lines)
 
@@ -80,8 +80,9 @@ def _divides(line: str, groups: Path) -> bool:
     number, controllers, path = line.split(":", 2)
     if number != "0":
         return "cpu" in controllers.split(",") and path != "/"
+    # The root of all has no weight; that of a container, which looks like it from inside, has one.
     folders = [groups / path.strip("/"), *(groups / path.strip("/")).parents]
-    return any((folder / "cpu.weight").exists() for folder in folders if folder != groups)
+    return any((folder / "cpu.weight").exists() for folder in folders)
 
 
 def pass_over(user: str) -> list[int]:

@@ -115,6 +115,7 @@ def test_another_users_process_is_refused_with_what_to_do() -> None:
         ("1", "0::/system.slice/postgresql.service", [], True),
         ("1", "0::/system.slice/postgresql.service", ["system.slice"], False),
         ("1", "0::/system.slice/postgresql.service", ["system.slice/postgresql.service"], False),
+        ("1", "0::/", [""], False),
         ("1", "4:memory:/pg\n3:cpu,cpuacct:/\n0::/", [], True),
         ("1", "3:cpu,cpuacct:/pg\n0::/", [], False),
         ("0", "0::/", [], False),
@@ -130,7 +131,7 @@ def test_who_would_starve_is_known(
     (proc / "sys/kernel").mkdir(parents=True)
     if switch is not None:
         (proc / "sys/kernel/sched_autogroup_enabled").write_text(switch + "\n")
-    for group in ["", *weighed]:
+    for group in weighed:
         (groups / group).mkdir(parents=True, exist_ok=True)
         (groups / group / "cpu.weight").write_text("100\n")
     assert has_own_share(7, proc, groups) is has_share
