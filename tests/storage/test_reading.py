@@ -259,7 +259,7 @@ def test_a_query_is_planned_once_unless_its_conditions_come_and_go(county):
     kept = " ".join(row[0] for row in rows)
     assert "FROM device" in kept
     assert "set_config" in kept, "the scope is entered in every transaction"
-    assert "binding_clocks" not in kept
+    assert "binding_clock" not in kept
 
 
 def test_a_borrower_finds_a_connection_as_a_new_one_is(county):
