@@ -103,7 +103,8 @@ class Place:
     async def next(self, seconds: float) -> Event | None:
         """The next event; None when there was none in time."""
         try:
-            return await asyncio.wait_for(self._queue.get(), max(0.0, seconds))
+            async with asyncio.timeout(max(0.0, seconds)):
+                return await self._queue.get()
         except TimeoutError:
             return None
 

@@ -27,6 +27,7 @@ from fleet.wire.reasons import PayloadError
 from fleet.wire.records import CBOR, JSON, encode_record
 from fleet.wire.topics import DownChannel, UpChannel, down_topic, up_topic
 from runtime.failpoints import failpoint
+from runtime.waiting import until_set
 
 log = structlog.get_logger(__name__)
 
@@ -134,8 +135,7 @@ class Link:
         return any(first <= now_ms < last for first, last in self._life.quirks.outages)
 
     async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._shared.stop.wait(), seconds)
+        await until_set(self._shared.stop, seconds)
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[aiomqtt.Client]:
@@ -168,7 +168,7 @@ class Link:
             task.result()
         if self._shared.stop.is_set():
             with contextlib.suppress(aiomqtt.MqttError):
-                await self._publish_state(client, self.conversation.will(), timeout_s=_GOODBYE_S)
+                await self._publish_state(client, self.conversation.will(), within_s=_GOODBYE_S)
         else:
             await _tear(client)
 
@@ -212,10 +212,7 @@ class Link:
             if talk.has_more:
                 continue
             due = talk.next_due()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(
-                    self._woken.wait(), None if due is None else max(0.02, due - time.monotonic())
-                )
+            await until_set(self._woken, None if due is None else max(0.02, due - time.monotonic()))
 
     async def _publish(self, client: aiomqtt.Client, burst: Burst) -> None:
         failpoint("outbox_before_publish")
@@ -225,12 +222,8 @@ class Link:
             birth = self.conversation.state(identity, moment.at_ms, moment.clock)
             await self._publish_state(client, birth)
             self._stats.births += 1
-        messages = self._messages(burst)
-        try:
-            async with asyncio.timeout(_PUBLISH_S):
-                await _publish_all(client, messages)
-        except TimeoutError:
-            raise aiomqtt.MqttError("the broker does not confirm") from None
+        async with _confirmed_within(_PUBLISH_S):
+            await _publish_all(client, self._messages(burst))
         self._stats.sent = self.conversation.sent_distinct
         self._stats.duplicates = self._stats.publishes - self._stats.sent
         failpoint("outbox_after_publish")
@@ -257,11 +250,22 @@ class Link:
         return messages
 
     async def _publish_state(
-        self, client: aiomqtt.Client, state: State, *, timeout_s: float | None = None
+        self, client: aiomqtt.Client, state: State, within_s: float = _PUBLISH_S
     ) -> None:
-        await client.publish(
-            self._state_topic, encode_state(state), qos=1, retain=True, timeout=timeout_s
-        )
+        async with _confirmed_within(within_s):
+            await client.publish(
+                self._state_topic, encode_state(state), qos=1, retain=True, timeout=math.inf
+            )
+
+
+@contextlib.asynccontextmanager
+async def _confirmed_within(seconds: float) -> AsyncIterator[None]:
+    """A limit of our own: aiomqtt's can lose a cancellation (see `runtime.waiting`)."""
+    try:
+        async with asyncio.timeout(seconds):
+            yield
+    except TimeoutError:
+        raise aiomqtt.MqttError("the broker does not confirm") from None
 
 
 async def _publish_all(

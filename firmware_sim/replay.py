@@ -27,6 +27,7 @@ from fleet.wire.messages import decode_ack
 from fleet.wire.reasons import PayloadError
 from fleet.wire.records import CBOR, EARLIEST_MS, load_cbor
 from fleet.wire.topics import DownChannel, UpChannel, down_topic, is_id, up_topic
+from runtime.waiting import until_set
 
 _LINGER_S: Final = 2.0
 
@@ -165,12 +166,12 @@ async def replay(config: Config, path: Path, stop: asyncio.Event) -> Stats:
         seen: set[bytes] = set()
         try:
             for sent in messages:
-                await _wait(stop, sent.after_ms / 1000 / config.speed)
+                await until_set(stop, sent.after_ms / 1000 / config.speed)
                 if stop.is_set():
                     break
                 await _publish(client, up_topic(config.tenant, device, sent.channel), sent)
                 _count(one, sent, seen)
-            await _wait(stop, _LINGER_S)
+            await until_set(stop, _LINGER_S)
         finally:
             hearing.cancel()
     stats.wall_s = time.monotonic() - began_s
@@ -208,8 +209,3 @@ async def _hear(client: aiomqtt.Client, one: DeviceStats) -> None:
             ack = decode_ack(bytes(message.payload))
             one.epoch = ack.epoch
             one.acked_hi = max(one.acked_hi, ack.hi or 0)
-
-
-async def _wait(stop: asyncio.Event, seconds: float) -> None:
-    with contextlib.suppress(TimeoutError):
-        await asyncio.wait_for(stop.wait(), seconds)

@@ -33,6 +33,7 @@ from firmware_sim.scenarios import (
 from firmware_sim.settings import Config, SettingsError, broker_address, check_tenant
 from firmware_sim.stats import Stats
 from firmware_sim.truth import HiddenFault, TruthFile
+from runtime.waiting import until_set
 
 __all__ = ["Config", "SettingsError", "Simulation", "Stats", "fleet_plan", "main"]
 
@@ -281,8 +282,7 @@ class Simulation:
                 self._tick(outbox, due, self.now_ms())
             elif self.is_drained() and all(one.births for one in self.stats.devices.values()):
                 done.set()
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(done.wait(), _TICK_S)
+            await until_set(done, _TICK_S)
 
     def _tick(self, outbox: Outbox, due: list[tuple[int, str]], now_ms: int) -> None:
         entries = []

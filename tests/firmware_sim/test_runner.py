@@ -343,6 +343,27 @@ def test_faults_happen_live_and_arrive_on_the_urgent_lane(
     asyncio.run(scenario())
 
 
+def test_devices_that_are_woken_while_they_are_told_to_stop_do_stop(
+    configured: Callable[..., Config], backend: Backend, broker_port: int
+) -> None:
+    """Python 3.11's `asyncio.wait_for` forgets a cancellation that meets what it waited for."""
+
+    async def scenario() -> None:
+        backend.deaf = True  # so that each device waits for an acknowledgement, with a time limit
+        simulation = Simulation(configured(live=True, resend_after_s=60))
+        async with serving(broker_port, backend):
+            async with asyncio.timeout(10):
+                async with running(simulation) as stop:
+                    await until(lambda: simulation.stats.totals()["sent"] > 50)
+                    stop.set()
+                    for _ in range(20):
+                        for link in simulation._links.values():
+                            link.wake()
+                        await asyncio.sleep(0)
+
+    asyncio.run(scenario())
+
+
 def wall_ms() -> int:
     return time.time_ns() // 1_000_000
 
