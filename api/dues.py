@@ -49,10 +49,10 @@ def binding(found: list[Due]) -> Due | None:
 
 
 def _clocks(ticket: TicketRow) -> Iterator[tuple[ClockName, ClockState]]:
-    if ticket.start_by is not None:
-        yield "start", ticket.start_by
-    if ticket.finish_by is not None:
-        yield "finish", ticket.finish_by
+    if (start := ticket.start_by) is not None:
+        yield "start", start
+    if (finish := ticket.finish_by) is not None:
+        yield "finish", finish
 
 
 def _standing(ticket: TicketRow, state: ClockState, now: datetime) -> Standing:

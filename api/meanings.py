@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from operator import attrgetter
+from types import MappingProxyType
+from typing import Final
 
 from api.dues import Due, binding, dues
 from api.preview import HIDDEN, PREVIEW_BYTES, Preview, preview, visible
@@ -32,7 +35,8 @@ from storage.reading import (
     TicketRow,
 )
 
-_TICKET_FIELDS = tuple(name for name in TicketOut.model_fields if name != "due")
+_TICKET_FIELDS: Final = tuple(name for name in TicketOut.model_fields if name != "due")
+_ticket_values: Final = attrgetter(*_TICKET_FIELDS)
 
 
 def meaning(system: str, code: str) -> MeaningOut:
@@ -71,9 +75,12 @@ def fault_out(row: FaultRow) -> FaultOut:
     )
 
 
-def ticket_out(row: TicketRow, now: datetime) -> TicketOut:
-    fields = {name: getattr(row, name) for name in _TICKET_FIELDS}
-    return TicketOut.model_validate({**fields, "due": due_out(dues(row, now))})
+def ticket_out(
+    row: TicketRow, now: datetime, instead: Mapping[str, object] = MappingProxyType({})
+) -> TicketOut:
+    """A ticket as it is answered; `instead` replaces what the reader is not told."""
+    fields = zip(_TICKET_FIELDS, _ticket_values(row), strict=True)
+    return TicketOut.model_validate({**dict(fields), "due": due_out(dues(row, now)), **instead})
 
 
 def due_out(found: list[Due]) -> DueOut:

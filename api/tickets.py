@@ -69,7 +69,7 @@ def list_tickets(
         counts = queue.counts(conn, asker.name, asker.now)
     log_shown(rooms, errand, tickets=[row.ticket_no for row in found.tickets])
     return TicketPage(
-        items=[ticket_out(row, asker.now).model_copy(update=untold) for row in found.tickets],
+        items=[ticket_out(row, asker.now, untold) for row in found.tickets],
         next_cursor=found.next_cursor,
         open_n=counts.by_severity,
         overdue_n=counts.overdue_n,

@@ -29,12 +29,16 @@ SIGNS_MAX: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class UseCounted:
-    """The farthest signs as they were at `counted_at`, with their months; `n`: all there are."""
+    """The farthest signs as they were at `counted_at`, with their months; `n`: all there are.
+
+    `answer` is the same as JSON tells it, made once for all who ask.
+    """
 
     counted_at: datetime
     signs: Sequence[Sign]
     months: Mapping[tuple[str, str], Sequence[MonthOfUse]]
     n: int
+    answer: SignList
 
     def months_of(self, sign: Sign) -> Sequence[MonthOfUse]:
         return self.months.get((sign.device_id, sign.metric), ())
@@ -47,7 +51,7 @@ def use_counted(rooms: Rooms, errand: Errand, now: datetime) -> UseCounted:
         with rooms.count(errand) as conn:
             found = stored.signs(conn, SIGNS_MAX)
             months = stored.sign_months(conn, found.first, now)
-        return UseCounted(now, found.first, months, found.n)
+        return UseCounted(now, found.first, months, found.n, _answer(now, found, months))
 
     return rooms.kept.get(errand.scope, "use", now, count)
 
@@ -91,9 +95,14 @@ class SignList(Out):
 @router.get("/use", operation_id="list_signs_of_use")
 def list_signs_of_use(rooms: InRooms, errand: InErrand) -> SignList:
     """Signs of abnormal use in the last loan of each device, the farthest first; at most 500."""
-    found = use_counted(rooms, errand, datetime.now(UTC))
-    items = [_sign_out(sign, found.months_of(sign)) for sign in found.signs]
-    return SignList(counted_at=found.counted_at, sign_n=found.n, items=items)
+    return use_counted(rooms, errand, datetime.now(UTC)).answer
+
+
+def _answer(
+    now: datetime, found: stored.Signs, months: Mapping[tuple[str, str], Sequence[MonthOfUse]]
+) -> SignList:
+    items = [_sign_out(sign, months.get((sign.device_id, sign.metric), ())) for sign in found.first]
+    return SignList(counted_at=now, sign_n=found.n, items=items)
 
 
 def _sign_out(sign: Sign, months: Sequence[MonthOfUse]) -> SignOut:

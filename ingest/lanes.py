@@ -71,11 +71,14 @@ class LaneQueue:
     def put(self, deliveries: Sequence[Delivery]) -> None:
         """Add what `room` had promised room for."""
         with self._changed:
-            if not self._items:
+            began = not self._items
+            if began:
                 self._first_at = self._clock()
             self._items.extend(deliveries)
             self._size += sum(len(item.message.payload) for item in deliveries)
-            self._changed.notify()
+            # In between the writer sleeps: the end of the batch's time wakes it.
+            if began or is_closed(len(self._items), self._size, 0.0, self._limits):
+                self._changed.notify()
 
     def take(self, timeout_s: float) -> list[Delivery]:
         """The next batch, oldest first; empty when none began within `timeout_s`."""

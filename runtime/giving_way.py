@@ -1,9 +1,10 @@
-"""Processes that give way: what else wants their processor gets it at once.
+"""Processes that give way: what else wants their processor gets it soon, and gets more of it.
 
 PostgreSQL gives all its sessions one priority, so where they share processors a person's question
-delays a device's record. Linux has a class whose processes make room at once for any other
-(`SCHED_IDLE`, sched(7)). How much they get is set by the kernel's autogroups (same page): each
-session has its share. Without those, this class gets next to nothing while others compute.
+delays a device's record. Linux has a class whose processes displace nobody when they wake
+(`SCHED_IDLE`, sched(7)). How much they get, and how soon another that wakes displaces them, is set
+by the kernel's autogroups (same page): each session has its share. Without those, this class gets
+next to nothing while others compute.
 
 A database session's process is told from others by its title, which names the database user, so
 whoever changes the class needs no way into the database: only its operating-system user.
@@ -14,6 +15,7 @@ from __future__ import annotations
 import os
 import re
 import threading
+import time
 from pathlib import Path
 from typing import Final
 
@@ -21,6 +23,11 @@ import psutil
 import structlog
 
 EVERY_S: Final = 5.0
+SHARE: Final = 5
+"""The `nice` value of the autogroup of what gives way: a third of the share of what stores."""
+RETRY_S: Final = 0.1
+RETRIES_MAX: Final = 50
+"""The kernel takes such a value from an ordinary user ten times a second, from all of them."""
 PROC: Final = Path("/proc")
 GROUPS: Final = Path("/sys/fs/cgroup")
 _TITLE: Final = re.compile(r"^postgres: (?:\S+: )?(?P<user>\S+) \S+ (?:\[local\]|\S+\(\d+\)) ")
@@ -43,7 +50,9 @@ def is_session_of(title: str, user: str) -> bool:
 
 
 def give_way(pid: int) -> None:
-    """Put all threads of a process into the class that makes room; no effect when it has ended.
+    """Put all threads of a process into the class that gives way; no effect when it has ended.
+
+    Where it leads a session, so that its autogroup is its own, that gets a smaller share too.
 
     Raises:
         GivingWayError: not our process, or a system without such a class.
@@ -51,6 +60,8 @@ def give_way(pid: int) -> None:
     if not hasattr(os, "SCHED_IDLE"):
         raise GivingWayError("only Linux has processes that give way: use `nice` here")
     try:
+        if os.getsid(pid) == pid:
+            _lower_share(PROC / str(pid) / "autogroup")
         for thread in psutil.Process(pid).threads():
             os.sched_setscheduler(thread.id, os.SCHED_IDLE, os.sched_param(0))
     except (ProcessLookupError, psutil.NoSuchProcess):
@@ -59,6 +70,20 @@ def give_way(pid: int) -> None:
         raise GivingWayError(
             f"process {pid} belongs to another user: run this as the user that PostgreSQL runs as"
         ) from None
+
+
+def _lower_share(autogroup: Path) -> None:
+    """Give the session less, unless the kernel has no autogroups or the process has ended."""
+    for _ in range(RETRIES_MAX):
+        try:
+            autogroup.write_text(str(SHARE))
+        except BlockingIOError:
+            time.sleep(RETRY_S)
+        except FileNotFoundError:
+            return
+        else:
+            return
+    raise GivingWayError(f"{autogroup} takes no value: the kernel asks to try again, and again")
 
 
 def has_own_share(pid: int, proc: Path = PROC, groups: Path = GROUPS) -> bool:

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from psycopg.rows import class_row
-
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import all_rows
 
 _SQL: Final = load_queries("agreements.sql")
 
@@ -27,5 +26,4 @@ class AgreementRow:
 
 def listed(conn: Connection) -> list[AgreementRow]:
     """The agreements of the caller's tenant, the newest first."""
-    with conn.cursor(row_factory=class_row(AgreementRow)) as cursor:
-        return cursor.execute(_SQL["agreements"]).fetchall()
+    return all_rows(conn, AgreementRow, _SQL["agreements"], {})

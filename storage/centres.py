@@ -6,10 +6,9 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from psycopg.rows import class_row
-
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import one_row
 
 _SQL: Final = load_queries("centres.sql")
 
@@ -56,14 +55,12 @@ def set_contact(
         "tenant": tenant, "centre": centre, "phone": change.phone, "hours": change.hours,
         "email": change.email, "link": change.link,
     }  # fmt: skip
-    with conn.cursor(row_factory=class_row(Contact)) as cursor:
-        return cursor.execute(_SQL["set_contact"], values).fetchone()
+    return one_row(conn, Contact, _SQL["set_contact"], values)
 
 
 def contact_of(conn: Connection, device_no: int) -> Contact | None:
     """The centre that services a device; None where it has none."""
-    with conn.cursor(row_factory=class_row(Contact)) as cursor:
-        return cursor.execute(_SQL["contact_of"], {"device_no": device_no}).fetchone()
+    return one_row(conn, Contact, _SQL["contact_of"], {"device_no": device_no})
 
 
 def name_unit(conn: Connection, tenant: str, unit: str, name: str) -> bool:

@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final
 
-from psycopg.rows import class_row
-
 from fleet.wire.settings import Setting
 from storage.connection import Connection
 from storage.queries import load_queries
@@ -25,6 +23,7 @@ from storage.reading import (
     devices_by_no,
     tickets,
 )
+from storage.rows import all_rows, one_row
 
 _SQL: Final = load_queries("device_reading.sql")
 _FIRST: Final = datetime.fromisoformat("0001-01-02T00:00:00+00:00")
@@ -139,8 +138,7 @@ def marked(conn: Connection, mark: str, limit: int) -> Marked:
 
 def facts(conn: Connection, device_no: int) -> FactsRow | None:
     """What groups the device with others; None outside the caller's reach."""
-    with conn.cursor(row_factory=class_row(FactsRow)) as cursor:
-        return cursor.execute(_SQL["facts"], {"device_no": device_no}).fetchone()
+    return one_row(conn, FactsRow, _SQL["facts"], {"device_no": device_no})
 
 
 def contact_hours(conn: Connection, device_no: int, span: Span) -> list[datetime]:
@@ -152,15 +150,13 @@ def contact_hours(conn: Connection, device_no: int, span: Span) -> list[datetime
 def boots(conn: Connection, device_no: int, since: datetime, limit: int) -> list[BootRow]:
     """The device's starts, the newest first."""
     values = {"device_no": device_no, "since": since, "limit": limit}
-    with conn.cursor(row_factory=class_row(BootRow)) as cursor:
-        return cursor.execute(_SQL["boots"], values).fetchall()
+    return all_rows(conn, BootRow, _SQL["boots"], values)
 
 
 def versions(conn: Connection, device_no: int, limit: int) -> list[VersionRow]:
     """How the device's software and hardware versions changed, the newest first."""
     values = {"device_no": device_no, "limit": limit}
-    with conn.cursor(row_factory=class_row(VersionRow)) as cursor:
-        return cursor.execute(_SQL["versions"], values).fetchall()
+    return all_rows(conn, VersionRow, _SQL["versions"], values)
 
 
 def episodes(
@@ -169,9 +165,8 @@ def episodes(
     """The episodes of one device that reach into `span`, the newest first."""
     at, number = after or (_EVER, 0)
     values = {"low": span.low, "high": span.high, "after_at": at, "after_no": number}
-    with conn.cursor(row_factory=class_row(EpisodeRow)) as cursor:
-        parameters = {"device_no": device_no, "limit": limit, **values}
-        return cursor.execute(_SQL["device_episodes"], parameters).fetchall()
+    parameters = {"device_no": device_no, "limit": limit, **values}
+    return all_rows(conn, EpisodeRow, _SQL["device_episodes"], parameters)
 
 
 def fleet_episodes(
@@ -185,8 +180,7 @@ def fleet_episodes(
     at, number = after or (_EVER, 0)
     name = "episodes_of_code" if code else "episodes_of_system" if system else "fleet_episodes"
     values: dict[str, Any] = {"after_at": at, "after_no": number, "limit": limit}
-    with conn.cursor(row_factory=class_row(FleetEpisodeRow)) as cursor:
-        return cursor.execute(_SQL[name], {**values, "system": system, "code": code}).fetchall()
+    return all_rows(conn, FleetEpisodeRow, _SQL[name], {**values, "system": system, "code": code})
 
 
 def incidents_of(conn: Connection, device_no: int, limit: int) -> list[TicketRow]:
@@ -199,37 +193,32 @@ def incidents_of(conn: Connection, device_no: int, limit: int) -> list[TicketRow
 def unticketed_findings(conn: Connection, device_no: int, limit: int) -> list[OpenFindingRow]:
     """What holds of a device and no open ticket is about, the worst first; none for care."""
     values = {"device_no": device_no, "limit": limit}
-    with conn.cursor(row_factory=class_row(OpenFindingRow)) as cursor:
-        return cursor.execute(_SQL["unticketed_findings"], values).fetchall()
+    return all_rows(conn, OpenFindingRow, _SQL["unticketed_findings"], values)
 
 
 def gaps_of(conn: Connection, device_no: int, limit: int, after: Key | None = None) -> list[GapRow]:
     """The gaps of one device, the newest first."""
     at, number = after or (_EVER, 0)
     values = {"device_no": device_no, "after_at": at, "after_no": number, "limit": limit}
-    with conn.cursor(row_factory=class_row(GapRow)) as cursor:
-        return cursor.execute(_SQL["device_gaps"], values).fetchall()
+    return all_rows(conn, GapRow, _SQL["device_gaps"], values)
 
 
 def open_gaps(conn: Connection, limit: int, after: Key | None = None) -> list[GapRow]:
     """Open gaps, the oldest first."""
     at, number = after or (_FIRST, 0)
     values = {"after_at": at, "after_no": number, "limit": limit}
-    with conn.cursor(row_factory=class_row(GapRow)) as cursor:
-        return cursor.execute(_SQL["standing_gaps"], values).fetchall()
+    return all_rows(conn, GapRow, _SQL["standing_gaps"], values)
 
 
 def settings(conn: Connection, device_no: int) -> list[SettingRow]:
     """What the device says it is set to, by name; the treatment's not for those who repair."""
-    with conn.cursor(row_factory=class_row(SettingRow)) as cursor:
-        return cursor.execute(_SQL["device_settings"], {"device_no": device_no}).fetchall()
+    return all_rows(conn, SettingRow, _SQL["device_settings"], {"device_no": device_no})
 
 
 def setting_changes(conn: Connection, device_no: int, limit: int) -> list[SettingChangeRow]:
     """How the device's settings changed, the newest first."""
     values = {"device_no": device_no, "limit": limit}
-    with conn.cursor(row_factory=class_row(SettingChangeRow)) as cursor:
-        return cursor.execute(_SQL["setting_changes"], values).fetchall()
+    return all_rows(conn, SettingChangeRow, _SQL["setting_changes"], values)
 
 
 def settings_kept_back(conn: Connection, device_no: int) -> tuple[int, int]:

@@ -14,14 +14,13 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import IO, Any, Final
 
-from psycopg.rows import class_row
-
 from fleet.privacy import Kept, chunks
 from fleet.spreadsheets import harmless
 from storage import audit, privacy, reading
 from storage.audit import AuditFilter
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import all_rows
 
 _PIECE: Final = timedelta(days=30)
 """Telemetry that one statement reads or removes: a few hundred thousand values of a busy chair."""
@@ -55,8 +54,7 @@ def tenants_of(conn: Connection, person: str) -> list[str]:
 
 def person_loans(conn: Connection, person: str) -> list[PersonLoan]:
     """The loans that are still linked to a person, the oldest first."""
-    with conn.cursor(row_factory=class_row(PersonLoan)) as cursor:
-        return cursor.execute(_SQL["person_loans"], {"person": person}).fetchall()
+    return all_rows(conn, PersonLoan, _SQL["person_loans"], {"person": person})
 
 
 @dataclass(frozen=True, slots=True)

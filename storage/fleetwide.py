@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any, Final, Literal, NamedTuple, TypeVar
-
-from psycopg.rows import class_row
+from typing import Any, Final, Literal, NamedTuple
 
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import Row, all_rows
 
 By = Literal["model", "firmware", "centre"]
 Shown = Literal["all", "faulted", "silent", "batteries"]
@@ -19,8 +18,6 @@ BEYOND_D: Final = 400.0
 """Days ahead that nobody can see: as far off as a battery's end is told."""
 
 _SQL: Final = load_queries("fleetwide.sql")
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,5 +176,4 @@ def rises(conn: Connection, rules: Sequence[str]) -> list[RiseRow]:
 
 
 def _all(conn: Connection, kind: type[Row], name: str, **values: object) -> list[Row]:
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_SQL[name], values).fetchall()
+    return all_rows(conn, kind, _SQL[name], values)

@@ -15,6 +15,7 @@ from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from fleet.access.scopes import Scope
 from storage.connection import Connection, DatabaseDownError, translated
+from storage.optional import settled
 from storage.queries import load_queries
 from storage.scope import enter
 
@@ -26,12 +27,11 @@ PLANS_MAX: Final = 500
 """More than there are queries: where the oldest plan makes room, a mix of pages plans all anew."""
 TRUSTED_FOR_S: Final = 1.0
 """A connection that answered so recently is not asked again whether it is there."""
-_OPTIONAL: Final = "IS NULL OR"
 _SQL: Final = load_queries("pool.sql")
 
 
 class _Cursor(psycopg.Cursor[Any]):
-    """Has queries planned once, unless their conditions come and go with the values."""
+    """Sends the database only the conditions whose values are given."""
 
     def execute(
         self,
@@ -41,8 +41,8 @@ class _Cursor(psycopg.Cursor[Any]):
         prepare: bool | None = None,
         binary: bool | None = None,
     ) -> Self:
-        if prepare is None and isinstance(query, str) and _OPTIONAL in query:
-            prepare = False
+        if isinstance(query, str) and isinstance(params, Mapping):
+            query = settled(query, params)
         return super().execute(query, params, prepare=prepare, binary=binary)
 
 

@@ -12,13 +12,13 @@ from datetime import datetime, timedelta
 from typing import Any, Final, NamedTuple
 
 import psycopg
-from psycopg.rows import class_row
 
 from fleet.access.audit import Entry
 from fleet.privacy import OVERRIDE_FOR, Times
 from storage.audit import append
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import all_rows, one_row
 
 LOANS_MAX: Final = 500
 """Current loans that one person or one unit is shown."""
@@ -295,15 +295,13 @@ def release_hold(
 
 def hold_of(conn: Connection, device_no: int) -> Hold | None:
     """The hold that runs on a device; None where none does, or it is not the caller's to see."""
-    with conn.cursor(row_factory=class_row(Hold)) as cursor:
-        return cursor.execute(_SQL["device_hold"], {"device_no": device_no}).fetchone()
+    return one_row(conn, Hold, _SQL["device_hold"], {"device_no": device_no})
 
 
 def holds(conn: Connection, limit: int, before_no: int | None = None) -> list[Hold]:
     """Holds of the tenant, the newest first."""
     values = {"limit": limit, "before_no": _AT_END if before_no is None else before_no}
-    with conn.cursor(row_factory=class_row(Hold)) as cursor:
-        return cursor.execute(_SQL["holds"], values).fetchall()
+    return all_rows(conn, Hold, _SQL["holds"], values)
 
 
 class Bounds(NamedTuple):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, NamedTuple
 
-from psycopg.rows import class_row
-
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import all_rows
 
 _SQL: Final = load_queries("queue.sql")
 
@@ -144,6 +143,5 @@ class Stamp:
 
 def stamps(conn: Connection, ticket_nos: Sequence[int]) -> list[Stamp]:
     """The state of tickets and what happened to each last, by number."""
-    with conn.cursor(row_factory=class_row(Stamp)) as cursor:
-        parameters: dict[str, Any] = {"tickets": list(ticket_nos)}
-        return cursor.execute(_SQL["stamps"], parameters).fetchall()
+    parameters: dict[str, Any] = {"tickets": list(ticket_nos)}
+    return all_rows(conn, Stamp, _SQL["stamps"], parameters)

@@ -6,20 +6,17 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple, TypeVar
-
-from psycopg.rows import class_row
+from typing import Any, Final, NamedTuple
 
 from fleet.ranges import SeqSet
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import Row, all_rows, one_row
 
 COUNT_LIMIT: Final = 100_000
 EVENTS_SHOWN: Final = 500
 _AT_END: Final = 2**63 - 1
 _SQL: Final = load_queries("reading.sql")
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -381,13 +378,11 @@ class BacklogRow:
 
 
 def _all(conn: Connection, kind: type[Row], name: str, **values: object) -> list[Row]:
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_SQL[name], values).fetchall()
+    return all_rows(conn, kind, _SQL[name], values)
 
 
 def _one(conn: Connection, kind: type[Row], name: str, **values: object) -> Row | None:
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_SQL[name], values).fetchone()
+    return one_row(conn, kind, _SQL[name], values)
 
 
 def _number(conn: Connection, name: str, **values: object) -> int | None:

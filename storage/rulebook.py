@@ -10,21 +10,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, TypeVar
-
-from psycopg.rows import class_row
+from typing import Any, Final
 
 from fleet.ticket_actions import Outcome
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import Row, all_rows
 from storage.tickets import RuleRecord
 
 SWITCHES_SHOWN: Final = 100
 COMPARED: Final = 4
 _AT_END: Final = 2**63 - 1
 _SQL: Final = load_queries("rulebook.sql")
-
-Row = TypeVar("Row")
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,5 +141,4 @@ def is_only_tenant(conn: Connection) -> bool:
 
 
 def _all(conn: Connection, kind: type[Row], name: str, **values: object) -> list[Row]:
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_SQL[name], values).fetchall()
+    return all_rows(conn, kind, _SQL[name], values)

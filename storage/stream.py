@@ -12,11 +12,11 @@ from types import TracebackType
 from typing import Final, Self
 
 import psycopg
-from psycopg.rows import class_row
 
 from storage.connection import Connection, connect, translated
 from storage.pool import ROLE
 from storage.queries import load_queries
+from storage.rows import all_rows
 
 _SQL: Final = load_queries("stream.sql")
 _BATCH_MAX: Final = 5_000
@@ -101,16 +101,13 @@ def horizon(conn: Connection) -> int:
 
 
 def tickets_now(conn: Connection, numbers: Collection[int]) -> list[TicketNow]:
-    with conn.cursor(row_factory=class_row(TicketNow)) as cursor:
-        return cursor.execute(_SQL["tickets_now"], {"numbers": list(numbers)}).fetchall()
+    return all_rows(conn, TicketNow, _SQL["tickets_now"], {"numbers": list(numbers)})
 
 
 def tickets_since(conn: Connection, since: int, limit: int) -> list[TicketNow]:
     """Tickets that changed since; one that is told of twice has the same version."""
-    with conn.cursor(row_factory=class_row(TicketNow)) as cursor:
-        return cursor.execute(_SQL["tickets_since"], {"since": since, "limit": limit}).fetchall()
+    return all_rows(conn, TicketNow, _SQL["tickets_since"], {"since": since, "limit": limit})
 
 
 def devices_now(conn: Connection, numbers: Collection[int]) -> list[DeviceNow]:
-    with conn.cursor(row_factory=class_row(DeviceNow)) as cursor:
-        return cursor.execute(_SQL["devices_now"], {"numbers": list(numbers)}).fetchall()
+    return all_rows(conn, DeviceNow, _SQL["devices_now"], {"numbers": list(numbers)})

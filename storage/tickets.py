@@ -11,9 +11,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple
 
-from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from fleet.ticket_actions import (
@@ -34,6 +33,7 @@ from storage.connection import Connection
 from storage.diagnosis import lock_devices
 from storage.queries import load_queries
 from storage.raising import Delivery, TicketKey, insert_outbox
+from storage.rows import Row, all_rows
 
 LIST_MAX: Final = 1000
 HISTORY_MAX: Final = 501
@@ -44,8 +44,6 @@ plans name the figure and no number of days."""
 
 _TRIES: Final = 3
 _SQL: Final = load_queries("tickets.sql")
-
-Row = TypeVar("Row")
 
 
 class TicketNotFoundError(ActionRefusedError):
@@ -173,8 +171,7 @@ def _by_no(conn: Connection, ticket_nos: Sequence[int]) -> list[TicketRow]:
 
 
 def _all(conn: Connection, kind: type[Row], name: str, **values: object) -> list[Row]:
-    with conn.cursor(row_factory=class_row(kind)) as cursor:
-        return cursor.execute(_SQL[name], values).fetchall()
+    return all_rows(conn, kind, _SQL[name], values)
 
 
 def _text(word: str | None) -> str | None:

@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
-from psycopg.rows import class_row
-
 from storage.connection import Connection
 from storage.queries import load_queries
+from storage.rows import all_rows
 
 _SQL: Final = load_queries("users.sql")
 
@@ -36,8 +35,7 @@ def lately(
 ) -> list[UserRow]:
     """The next subjects; a session that nobody has used since `idle_since` is not open."""
     values = {"now": now, "idle_since": idle_since, "after": after, "limit": limit}
-    with conn.cursor(row_factory=class_row(UserRow)) as cursor:
-        return cursor.execute(_SQL["lately"], values).fetchall()
+    return all_rows(conn, UserRow, _SQL["lately"], values)
 
 
 def end_sessions(conn: Connection, subject: str, now: datetime) -> int | None:

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from itertools import cycle
+from itertools import cycle, islice
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier, Event
 from random import Random
@@ -52,13 +52,18 @@ def spin(begun: Barrier, stop: Event) -> None:
 
 
 @contextmanager
-def readers(url: str, told: Sequence[tuple[str, str]], per_s: int) -> Iterator[dict[str, Any]]:
-    """A mix of reads at a steady rate, from another process; what it counted comes at the end."""
+def readers(
+    urls: Sequence[str], told: Sequence[tuple[str, str]], per_s: int
+) -> Iterator[dict[str, Any]]:
+    """A mix of reads at a steady rate, from another process; what it counted comes at the end.
+
+    Each connection stays with one of `urls`, as a proxy's would.
+    """
     context = get_context("spawn")
     begun, stop, result = context.Event(), context.Event(), context.Queue(1)
     # In one order each time, and not all for the same at the same time.
     told = Random(1).sample(told, len(told))  # noqa: S311 - no secret
-    process = context.Process(target=read_steadily, args=(url, told, per_s, (begun, stop), result))
+    process = context.Process(target=read_steadily, args=(urls, told, per_s, (begun, stop), result))
     counted: dict[str, Any] = {}
     process.start()
     try:
@@ -79,7 +84,7 @@ def _last_word(result: Any) -> dict[str, Any]:
 
 
 def read_steadily(
-    url: str,
+    urls: Sequence[str],
     told: Sequence[tuple[str, str]],
     per_s: int,
     begun_stop: tuple[Event, Event],
@@ -97,7 +102,7 @@ def read_steadily(
     began = time.monotonic()
     due = iter(range(10**9))
 
-    def reader() -> None:
+    def reader(url: str) -> None:
         # A browser's share of the processor is not what is measured, so nothing is made of answers.
         client = HTTPConnection(urlsplit(url).netloc, timeout=30)
         while not stop.is_set():
@@ -114,7 +119,7 @@ def read_steadily(
                 answers.append((answer.status, time.monotonic() - asked))
         client.close()
 
-    threads = [threading.Thread(target=reader) for _ in range(READERS)]
+    threads = [threading.Thread(target=reader, args=(url,)) for url in islice(cycle(urls), READERS)]
     for thread in threads:
         thread.start()
     for thread in threads:

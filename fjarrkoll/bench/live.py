@@ -133,10 +133,9 @@ class Run:
     def _with_watchers(self, goes_on: Callable[[], bool]) -> dict[str, Any]:
         probes, faults = _Watch(), _Watch()
         stop = threading.Event()
-        watchers = [
-            threading.Thread(target=self._watch_probes, args=(probes, stop)),
-            threading.Thread(target=self._watch_tickets, args=(faults, stop)),
-        ]
+        watchers = [threading.Thread(target=self._watch_probes, args=(probes, stop))]
+        if self._settings.faults_max:  # to look costs what is measured: not for nothing
+            watchers.append(threading.Thread(target=self._watch_tickets, args=(faults, stop)))
         for watcher in watchers:
             watcher.start()
         began = time.monotonic()

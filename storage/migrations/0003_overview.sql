@@ -53,6 +53,9 @@ RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
         WHEN notify_at <= as_of THEN 'at_risk' END
 $$;
 
+-- What counts the tickets that each rule opened lately.
+CREATE INDEX ticket_of_rule ON ticket (tenant_no, rule_id, known_at) WHERE rule_id IS NOT NULL;
+
 -- What tells when a ticket was solved, and whether it came back.
 CREATE INDEX ticket_event_solving ON ticket_event (ticket_no)
     WHERE kind IN ('solved', 'recurred', 'reopened');

@@ -1,10 +1,12 @@
 -- name: tune_session
 -- A batch touches a few thousand keys of tables that grow with the fleet: always by index. Left
--- alone the planner reads the whole ledger for each batch, as long as it is not very large.
+-- alone the planner reads the whole ledger for each batch, as long as it is not very large. So one
+-- plan fits every batch, and a small batch does not wait for a plan of its own.
 -- And a worker that freezes in a transaction holds ledger rows that its successor waits for.
 SELECT set_config(name, setting, false) FROM (VALUES
     ('enable_seqscan', 'off'), ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'),
-    ('jit', 'off'), ('idle_in_transaction_session_timeout', '3s'), ('statement_timeout', '8s')
+    ('jit', 'off'), ('plan_cache_mode', 'force_generic_plan'),
+    ('idle_in_transaction_session_timeout', '3s'), ('statement_timeout', '8s')
 ) AS wanted (name, setting);
 
 -- name: registry_version

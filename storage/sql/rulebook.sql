@@ -10,7 +10,7 @@ LEFT JOIN LATERAL (
 ) AS s ON true
 JOIN rule_version AS v ON v.rule_id = newest.rule_id
     AND v.version = coalesce(s.version, newest.version)
-WHERE %(rule_id)s::text IS NULL OR v.rule_id = %(rule_id)s::text
+WHERE (%(rule_id)s::text IS NULL OR v.rule_id = %(rule_id)s::text)
 ORDER BY v.rule_id
 LIMIT 1000;
 

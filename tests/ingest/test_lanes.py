@@ -129,6 +129,17 @@ def test_a_waiting_writer_is_woken_by_the_first_message():
     assert mids(found[0]) == [1]
 
 
+def test_a_waiting_writer_is_woken_by_the_message_that_fills_the_batch():
+    queue = LaneQueue(8, 200, BatchLimits(rows_max=3, age_max_s=60), Clock())
+    found = []
+    waiter = threading.Thread(target=lambda: found.append(queue.take(60)))
+    waiter.start()
+    for mid in (1, 2, 3):
+        put(queue, mid)
+    waiter.join(10)
+    assert mids(found[0]) == [1, 2, 3]
+
+
 @given(st.lists(st.integers(0, 150), max_size=30))
 def test_everything_comes_out_once_and_in_order(sizes):
     queue = LaneQueue(1_000, 100_000, LIMITS, Clock())

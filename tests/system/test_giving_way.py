@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import pwd
+import subprocess
+import traceback
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +17,7 @@ from support.postgres import Cluster
 from fjarrkoll.bench.beside import idle_loops
 from fjarrkoll.stack import Child
 from runtime.giving_way import (
+    SHARE,
     GivingWayError,
     give_way,
     has_own_share,
@@ -61,6 +64,11 @@ def _policy(conn: psycopg.Connection) -> int:
     return os.sched_getscheduler(conn.info.backend_pid)
 
 
+def _share(pid: int) -> int:
+    """The `nice` value of a process's autogroup."""
+    return int(Path(f"/proc/{pid}/autogroup").read_text().rpartition(" ")[2])
+
+
 @needs_shares
 def test_only_sessions_of_that_user_give_way_and_each_is_told_once(
     plain: Cluster, reader: str
@@ -68,7 +76,9 @@ def test_only_sessions_of_that_user_give_way_and_each_is_told_once(
     with psycopg.connect(plain.url()) as other, psycopg.connect(plain.url(), user=reader) as conn:
         assert pass_over(reader) == [conn.info.backend_pid]
         assert _policy(conn) == os.SCHED_IDLE
+        assert _share(conn.info.backend_pid) == SHARE
         assert _policy(other) == os.SCHED_OTHER
+        assert _share(other.info.backend_pid) == 0
         assert pass_over(reader) == []
         assert conn.execute("SELECT 1").fetchone() == (1,)
 
@@ -106,6 +116,31 @@ def test_another_users_process_is_refused_with_what_to_do() -> None:
         os._exit(1)
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert os.sched_getscheduler(mine) == os.SCHED_OTHER
+
+
+@needs_shares
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_many_sessions_get_their_share_though_the_kernel_takes_ten_a_second() -> None:
+    child = os.fork()
+    if child == 0:
+        os._exit(_exit_code_of_many_sessions())
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+
+
+def _exit_code_of_many_sessions() -> int:
+    os.setuid(pwd.getpwnam("nobody").pw_uid)
+    sessions = [subprocess.Popen(["sleep", "60"], start_new_session=True) for _ in range(4)]
+    try:
+        for one in sessions:
+            give_way(one.pid)
+        return 0 if [_share(one.pid) for one in sessions] == [SHARE] * 4 else 1
+    except BaseException:  # a fork of the test run must not go on as one
+        traceback.print_exc()
+        return 2
+    finally:
+        for one in sessions:
+            one.kill()
+            one.wait()
 
 
 @pytest.mark.parametrize(
