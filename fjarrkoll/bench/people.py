@@ -150,13 +150,14 @@ class _Served:
 
 @contextmanager
 def _api(stage: Stage) -> Iterator[list[_Served]]:
-    """A process of the API for each core, as deploy/ has it: one computes on one core only."""
+    """A process of the API for every two cores, as deploy/ has it: the others are for storing."""
     with ExitStack() as stack:
         way = stage.child("give-way", "--user", API_USER)
         stack.callback(way.stop)
         way.start()
         database_url = _url_of_api(stage)
-        yield [_served(stage, database_url, stack) for _ in range(os.cpu_count() or 1)]
+        count = max(1, (os.cpu_count() or 1) // 2)
+        yield [_served(stage, database_url, stack) for _ in range(count)]
 
 
 def _served(stage: Stage, database_url: str, stack: ExitStack) -> _Served:
