@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Final
 
 from fastapi import APIRouter, Response
@@ -27,21 +28,23 @@ router = APIRouter(prefix="/api/v1/key-figures", tags=["key figures"], responses
 SIGNS_MAX: Final = 500
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class UseCounted:
-    """The farthest signs as they were at `counted_at`, with their months; `n`: all there are.
-
-    `answer` is the same as JSON tells it, made once for all who ask.
-    """
+    """The farthest signs as they were at `counted_at`, with their months; `n`: all there are."""
 
     counted_at: datetime
     signs: Sequence[Sign]
     months: Mapping[tuple[str, str], Sequence[MonthOfUse]]
     n: int
-    answer: SignList
 
     def months_of(self, sign: Sign) -> Sequence[MonthOfUse]:
         return self.months.get((sign.device_id, sign.metric), ())
+
+    @cached_property
+    def answer(self) -> SignList:
+        """The same as JSON tells it, made once for all who ask."""
+        items = [_sign_out(sign, self.months_of(sign)) for sign in self.signs]
+        return SignList(counted_at=self.counted_at, sign_n=self.n, items=items)
 
 
 def use_counted(rooms: Rooms, errand: Errand, now: datetime) -> UseCounted:
@@ -51,7 +54,7 @@ def use_counted(rooms: Rooms, errand: Errand, now: datetime) -> UseCounted:
         with rooms.count(errand) as conn:
             found = stored.signs(conn, SIGNS_MAX)
             months = stored.sign_months(conn, found.first, now)
-        return UseCounted(now, found.first, months, found.n, _answer(now, found, months))
+        return UseCounted(now, found.first, months, found.n)
 
     return rooms.kept.get(errand.scope, "use", now, count)
 
@@ -96,13 +99,6 @@ class SignList(Out):
 def list_signs_of_use(rooms: InRooms, errand: InErrand) -> SignList:
     """Signs of abnormal use in the last loan of each device, the farthest first; at most 500."""
     return use_counted(rooms, errand, datetime.now(UTC)).answer
-
-
-def _answer(
-    now: datetime, found: stored.Signs, months: Mapping[tuple[str, str], Sequence[MonthOfUse]]
-) -> SignList:
-    items = [_sign_out(sign, months.get((sign.device_id, sign.metric), ())) for sign in found.first]
-    return SignList(counted_at=now, sign_n=found.n, items=items)
 
 
 def _sign_out(sign: Sign, months: Sequence[MonthOfUse]) -> SignOut:

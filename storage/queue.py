@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from storage.connection import Connection
 from storage.queries import load_queries
@@ -143,5 +143,4 @@ class Stamp:
 
 def stamps(conn: Connection, ticket_nos: Sequence[int]) -> list[Stamp]:
     """The state of tickets and what happened to each last, by number."""
-    parameters: dict[str, Any] = {"tickets": list(ticket_nos)}
-    return all_rows(conn, Stamp, _SQL["stamps"], parameters)
+    return all_rows(conn, Stamp, _SQL["stamps"], {"tickets": list(ticket_nos)})
