@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Query, Response
+from fastapi import Header, Query, Response
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -17,6 +17,7 @@ from api.meanings import ticket_out
 from api.once import IdempotencyKey, key_of, once
 from api.problems import CHANGING, CREATING, READING, ProblemError, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import TicketEventOut, TicketEventPage, TicketOut
 from api.tickets import TicketNo, known_ticket
 from api.works import work_of
@@ -41,7 +42,7 @@ from storage.opening import AlreadyOpenError, Report
 from storage.reading import TicketRow
 from storage.tickets import TicketChangedError, TicketNotFoundError
 
-router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"])
+router = Router(prefix="/api/v1/tickets", tags=["tickets"])
 
 _NO_NUL: Final = r"^[^\x00]*$"
 _TITLE_MAX: Final = 120

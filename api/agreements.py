@@ -5,17 +5,18 @@ from __future__ import annotations
 from datetime import time
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from pydantic import Field
 
 from api.access.gate import InErrand
 from api.problems import READING, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import Instant, OrderKind, Out
 from fleet.sla.policies import Policy, Promise, UnknownPolicyError, load_policies
 from storage import agreements
 
-router = APIRouter(prefix="/api/v1", tags=["agreements"], responses=READING)
+router = Router(prefix="/api/v1", tags=["agreements"], responses=READING)
 
 
 class PromiseOut(Out):

@@ -38,9 +38,8 @@ from api import (
     vitals,
 )
 from api.access import signin
-from api.access.gate import check_policy, endpoints, gate
+from api.access.gate import check_policy, gate
 from api.addresses import read_paths
-from api.limits import in_turn
 from api.openapi import document_with
 from api.problems import (
     MEDIA_TYPE,
@@ -56,6 +55,7 @@ from api.problems import (
     unexpected,
 )
 from api.rooms import Rooms
+from api.routes import endpoints
 from api.settings import ApiSettings
 from api.shield import Shield
 from storage.connection import DatabaseDownError, DataRejectedError
@@ -87,7 +87,7 @@ def create_app(settings: ApiSettings) -> FastAPI:
         docs_url=None,  # its page loads scripts from another site
         redoc_url=None,
         lifespan=_lifespan(rooms),
-        dependencies=[Depends(gate), Depends(in_turn)],
+        dependencies=[Depends(gate)],
     )
     app.state.rooms = rooms
     for part in _PARTS:

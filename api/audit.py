@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import AwareDatetime, Field
 
 from api import cursors
@@ -14,6 +14,7 @@ from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.schemas import Instant, Out
 from fleet.access.audit import Row
 from fleet.access.callers import Caller, Role
@@ -21,7 +22,7 @@ from storage import audit, privacy
 from storage.audit import AuditFilter
 from storage.connection import Connection
 
-router = APIRouter(prefix="/api/v1/audit", tags=["audit"], responses=READING)
+router = Router(prefix="/api/v1/audit", tags=["audit"], responses=READING)
 
 _NO_NUL: Final = r"^[^\x00]*$"
 

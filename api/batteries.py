@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query, Response
+from fastapi import Query, Response
 from pydantic import Field
 
 from api import cursors, sheets
@@ -16,6 +16,7 @@ from api.asking import _Asked, _Cursor, _Limit
 from api.fleet import model_name
 from api.problems import READING
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.rulebook import ids_of_kind
 from api.schemas import Out
 from fleet.words import Lang
@@ -23,7 +24,7 @@ from storage import fleetwide
 from storage.connection import Connection
 from storage.fleetwide import BatteryKey, BatteryMonth, BatteryRow
 
-router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
+router = Router(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
 
 SHEET_MAX: Final = 50_000
 

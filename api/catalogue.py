@@ -6,12 +6,13 @@ from collections import Counter
 from itertools import islice
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import cursors
 from api.asking import CodesAsked
 from api.meanings import meaning
 from api.problems import READING
+from api.routes import Router
 from api.schemas_device import (
     FaultEntryOut,
     FaultEntryPage,
@@ -26,7 +27,7 @@ from fleet.faults import FaultCode, FaultFamily, load_catalogue
 from fleet.metrics import load_metrics
 from fleet.models import load_models
 
-router = APIRouter(prefix="/api/v1/catalogue", tags=["catalogue"], responses=READING)
+router = Router(prefix="/api/v1/catalogue", tags=["catalogue"], responses=READING)
 
 
 @router.get("/faults", operation_id="list_catalogue_faults")

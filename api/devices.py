@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import cursors, series
 from api.access.gate import InErrand, log_shown
@@ -23,6 +23,7 @@ from api.meanings import fault_out
 from api.privacy import is_hidden, latest_split, open_settings, open_to
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import (
     DeviceOut,
     DevicePage,
@@ -43,7 +44,7 @@ from storage.reading import FaultKey, FaultRow, SeriesKey, Span
 
 VERSION_ROWS: Final = 50
 
-router = APIRouter(prefix="/api/v1/devices", tags=["devices"], responses=READING)
+router = Router(prefix="/api/v1/devices", tags=["devices"], responses=READING)
 
 
 @router.get("", operation_id="list_devices")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import cursors
 from api.access.gate import InErrand
@@ -22,12 +22,13 @@ from api.meanings import episode_out, meaning
 from api.privacy import open_to
 from api.problems import READING
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas_device import EpisodePage, FleetEpisodeOut, FleetEpisodePage
 from storage import device_reading
 from storage.device_reading import FleetEpisodeRow, Key
 from storage.reading import EpisodeRow
 
-router = APIRouter(prefix="/api/v1", tags=["faults"], responses=READING)
+router = Router(prefix="/api/v1", tags=["faults"], responses=READING)
 
 
 @router.get("/devices/{device_id}/episodes", operation_id="list_device_episodes")

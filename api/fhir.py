@@ -8,7 +8,7 @@ from functools import partial
 from typing import Annotated, Any, Final
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Path, Query, Request
+from fastapi import Depends, Path, Query, Request
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -18,6 +18,7 @@ from api.asking import known_device, span_of
 from api.privacy import is_hidden
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from fleet.access.callers import Caller
 from fleet.fhir import dates, resources
 from fleet.fhir.ids import (
@@ -46,7 +47,7 @@ class FhirResponse(JSONResponse):
     media_type = MEDIA_TYPE
 
 
-router = APIRouter(
+router = Router(
     prefix="/api/v1/fhir", tags=["FHIR"], default_response_class=FhirResponse, responses=READING
 )
 

@@ -8,13 +8,14 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING, invalid, not_found
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.schemas import COUNTED_AT, Instant, Out
 from fleet import figures as core
 from fleet.figures import (
@@ -34,7 +35,7 @@ from storage import figures as stored
 from storage.connection import Connection
 from storage.figures import CentreName
 
-router = APIRouter(prefix="/api/v1/key-figures", tags=["key figures"], responses=READING)
+router = Router(prefix="/api/v1/key-figures", tags=["key figures"], responses=READING)
 
 PERIOD: Final = r"^20[0-9]{2}(-(0[1-9]|1[0-2]|Q[1-4]))?$"
 TICKETS_MAX: Final = 500

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import cursors
 from api.access.gate import InErrand
@@ -12,11 +12,12 @@ from api.asking import FindingsAsked, known_device_no
 from api.grounds import finding_out
 from api.problems import READING
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import FindingPage
 from storage import reading
 from storage.reading import FindingFilter
 
-router = APIRouter(prefix="/api/v1/findings", tags=["findings"], responses=READING)
+router = Router(prefix="/api/v1/findings", tags=["findings"], responses=READING)
 
 
 @router.get("", operation_id="list_findings")

@@ -8,13 +8,14 @@ from datetime import UTC, datetime, timedelta
 from functools import cache
 from typing import Annotated, Final, Literal
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 from pydantic import Field
 
 from api.access.gate import Errand, InErrand
 from api.asking import _Asked
 from api.problems import READING
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.rulebook import ids_of_kind
 from api.schemas import COUNTED_AT, BothOut, Instant, Out
 from fleet.faults import load_catalogue
@@ -33,7 +34,7 @@ from storage.fleetwide import (
     Watched,
 )
 
-router = APIRouter(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
+router = Router(prefix="/api/v1/fleet", tags=["fleet"], responses=READING)
 
 GROUPS_MAX: Final = 500
 Days = Literal[30, 90]

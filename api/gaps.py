@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import cursors
 from api.access.gate import InErrand
@@ -12,12 +12,13 @@ from api.asking import DeviceId, _Asked, _Cursor, _Limit, known_device_no
 from api.episodes import read_key
 from api.problems import READING
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import GapOut
 from api.schemas_device import GapPage
 from storage import device_reading
 from storage.reading import GapRow
 
-router = APIRouter(prefix="/api/v1", tags=["data health"], responses=READING)
+router = Router(prefix="/api/v1", tags=["data health"], responses=READING)
 
 
 class GapsAsked(_Asked):

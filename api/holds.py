@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import Field
 
 from api import cursors
@@ -15,13 +15,14 @@ from api.asking import _Asked
 from api.persons import NO_NUL, PERSON_MAX, WHY_MIN, Told, for_whole_tenant
 from api.problems import CREATING, READING, ProblemError, not_found
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.schemas import Instant, Out
 from fleet.privacy import WHY_MAX
 from storage import privacy
 from storage.connection import Connection
 from storage.privacy import Hold, PrivacyError
 
-router = APIRouter(prefix="/api/v1/holds", tags=["persons"])
+router = Router(prefix="/api/v1/holds", tags=["persons"])
 
 HoldNo = Annotated[int, Path(ge=1, lt=2**63, description="The number of a hold.")]
 

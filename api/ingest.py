@@ -9,12 +9,13 @@ from itertools import starmap
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Depends, Request
+from fastapi import Depends, Request
 
 from api.access.gate import Errand, InErrand
 from api.asking import known_device_no
 from api.problems import STORING, ProblemError, invalid, not_found, too_large
 from api.rooms import InRooms, IntakePool, Meters, Rooms
+from api.routes import Router
 from api.schemas import AckOut, IngestOut, RefusalOut
 from fleet.access.callers import Role
 from fleet.intake import Message
@@ -22,7 +23,7 @@ from fleet.wire.records import JSON
 from fleet.wire.topics import Topic, TopicError, UpChannel, parse_topic, up_topic
 from storage.intake import Outcome
 
-router = APIRouter(prefix="/api/v1", tags=["ingest"])
+router = Router(prefix="/api/v1", tags=["ingest"])
 
 MAX_RECORDS: Final = 1_000
 _CHANNELS: Final = (UpChannel.URGENT.value, UpChannel.BULK.value, UpChannel.STATE.value)

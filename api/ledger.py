@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Query
+from fastapi import Query
 
 from api import cursors
 from api.access.gate import InErrand
@@ -13,13 +13,14 @@ from api.asking import LedgerAsked, QuarantineAsked, known_device_no
 from api.meanings import ledger_out, quarantined_out, total_of
 from api.problems import READING
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import GapOut, LedgerOut, QuarantinePage, ReasonOut, SourceOut
 from api.sums import sums_of
 from fleet.wire.topics import is_id
 from storage import reading
 from storage.reading import QuarantineFilter
 
-router = APIRouter(prefix="/api/v1", tags=["data health"], responses=READING)
+router = Router(prefix="/api/v1", tags=["data health"], responses=READING)
 
 GAPS_SHOWN: Final = 500
 

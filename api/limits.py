@@ -35,6 +35,7 @@ SUMS: Final = frozenset({
 })  # fmt: skip
 """Operations over the whole fleet, counted one at a time and then kept; others wait for that."""
 
+TAKING_TURNS: Final = HEAVY | SUMS
 SIGN_INS: Final = frozenset({"sign_in_page", "start_sign_in", "finish_sign_in"})
 
 
@@ -183,9 +184,9 @@ class Guard:
             rate = f"{self._limits.sign_ins_per_s:g} attempts a second of one caller"
             raise limit_tripped("caller-attempts", rate, wait_s)
 
-    def turns(self, operation: str | None) -> Slots | None:
-        """The slots that an operation needs one of; None for all that are quickly done."""
-        return next((slots for kind, slots in self._turns.items() if operation in kind), None)
+    def turns(self, operation: str) -> Slots:
+        """The slots that an operation of `TAKING_TURNS` needs one of."""
+        return next(slots for kind, slots in self._turns.items() if operation in kind)
 
 
 def client_address(request: Request, *, is_behind_proxy: bool) -> str:
@@ -209,17 +210,14 @@ def limit_tripped(name: str, what: str, wait_s: float) -> ProblemError:
 
 
 async def in_turn(request: Request) -> AsyncIterator[None]:
-    """A dependency after the gate: operations that read many rows take turns.
+    """A dependency after the gate, of routes in `TAKING_TURNS`.
 
     Raises:
         ProblemError: 429.
     """
-    caller: Caller | None = request.state.caller
+    caller: Caller = request.state.caller
     guard: Guard = request.app.state.rooms.guard
-    slots = guard.turns(getattr(request.scope["route"], "operation_id", None))
-    if caller is None or slots is None:
-        yield
-        return
+    slots = guard.turns(request.scope["route"].operation_id)
     async with AsyncExitStack() as stack:
         try:
             await stack.enter_async_context(slots.held((caller.tenant, caller.subject)))

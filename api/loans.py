@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Header, Response
+from fastapi import Header, Response
 from fastapi.responses import JSONResponse
 from pydantic import AwareDatetime, Field, field_validator
 
@@ -26,13 +26,14 @@ from api.lending import (
 from api.once import IdempotencyKey, key_of, once
 from api.problems import CHANGING, CREATING, READING, ProblemError, invalid
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas_device import LendingOut, PlacementsOut
 from storage import lending
 from storage.connection import Connection
 from storage.idempotency import Answer
 from storage.lending import BasicNeed, LendingError, Place
 
-router = APIRouter(prefix="/api/v1/devices/{device_id}", tags=["loans"])
+router = Router(prefix="/api/v1/devices/{device_id}", tags=["loans"])
 
 _WHY_MAX: Final = 500
 _At = Annotated[AwareDatetime | None, Field(description="RFC 3339; now where nothing is said.")]

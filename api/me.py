@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors
@@ -17,6 +17,7 @@ from api.own import OwnDevice, OwnTicket, own_device, own_loan, sent_labels
 from api.own import answered as keep_answer
 from api.problems import CREATING, READING, invalid, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import Instant, Out
 from api.texts import text
 from fleet.privacy import OVERRIDE_FOR, OVERRIDE_WHY_MIN, WHY_MAX
@@ -26,7 +27,7 @@ from storage import privacy
 from storage.audit import append
 from storage.connection import DataRejectedError
 
-router = APIRouter(prefix="/api/v1/me", tags=["me"], responses=READING)
+router = Router(prefix="/api/v1/me", tags=["me"], responses=READING)
 
 _NO_NUL: Final = r"^[^\x00]*$"
 _UNIT_MAX: Final = 80

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter
-
 from api import agreements, batteries, figures, fleet, quarantine, rules, use
+from api.routes import Router
 
-router: Final = APIRouter()
+router: Final = Router()
 for part in (quarantine, rules, agreements, fleet, batteries, figures, use):
     router.include_router(part.router)

@@ -13,13 +13,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import IO, Final
 
-from fastapi import APIRouter
 from fastapi.responses import StreamingResponse
 from pydantic import BaseModel, ConfigDict, Field
 
 from api.access.gate import Errand, InErrand, record_refused
 from api.problems import CREATING, ProblemError, not_found
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.schemas import Out
 from api.texts import text
 from fleet.access.callers import Role
@@ -30,7 +30,7 @@ from storage.connection import Connection
 from storage.erasure import Erasure, Staying
 from storage.privacy import PrivacyError
 
-router = APIRouter(prefix="/api/v1", tags=["persons"])
+router = Router(prefix="/api/v1", tags=["persons"])
 
 NO_NUL: Final = r"^[^\x00]*$"
 WHY_MIN: Final = 3

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Any, Final, Literal, Self
 
-from fastapi import APIRouter, Path, Response
+from fastapi import Path, Response
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from api.access.gate import Errand, InErrand
@@ -16,6 +16,7 @@ from api.meanings import quarantined_out
 from api.privacy import may_read_payload
 from api.problems import CREATING, READING, ProblemError, not_found
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.schemas import Out, QuarantinedOut
 from fleet.replays import ReplayRefusedError
 from fleet.wire.reasons import Reason
@@ -25,7 +26,7 @@ from storage.connection import Connection
 from storage.reading import QuarantineFilter, QuarantineRow
 from storage.replays import NotInQuarantineError, NotReplayed, Replayed
 
-router = APIRouter(prefix="/api/v1/quarantine", tags=["data health"])
+router = Router(prefix="/api/v1/quarantine", tags=["data health"])
 
 AT_ONCE_MAX: Final = 100
 """Messages that one request replays; the rest is asked for anew."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import Header, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors, would_be
@@ -14,6 +14,7 @@ from api.asking import _Asked, _Cursor, _Limit
 from api.etags import version_tag
 from api.problems import CHANGING, READING, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.rulebook import Switch, known_head, parsed, precision_of, switch, tested
 from api.schemas import BothOut, Instant, Out
 from fleet.ticket_actions import WHY_MAX
@@ -21,7 +22,7 @@ from storage import rulebook
 from storage.rulebook import RuleHead
 from storage.tickets import RuleRecord
 
-router = APIRouter(prefix="/api/v1/rules", tags=["rules"])
+router = Router(prefix="/api/v1/rules", tags=["rules"])
 
 RECENT: Final = timedelta(days=90)
 LISTED_MAX: Final = 200

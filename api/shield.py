@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import lru_cache
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -34,6 +35,8 @@ HEADERS: Final = {
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
 }
 NO_STORE: Final = "no-store"
+HOSTS_MAX: Final = 100
+"""Names of this server that are looked at once; others' names are looked at again."""
 
 Answer = Callable[[Request, ProblemError], Response]
 
@@ -155,6 +158,7 @@ def _refusal(scope: Scope, public_host: str | None) -> ProblemError | None:
     return None
 
 
+@lru_cache(HOSTS_MAX)
 def _is_local_host(host: str) -> bool:
     """Names that only this machine has; a rebound domain name carries its own in Host."""
     try:

@@ -9,11 +9,12 @@ from importlib.resources import files
 from types import MappingProxyType
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 
 from api.problems import no_such_address
+from api.routes import Router
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 _TYPES: Final = {
     ".css": "text/css; charset=utf-8",

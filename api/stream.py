@@ -9,7 +9,7 @@ from typing import Annotated, Any, Final
 
 import structlog
 from anyio.to_thread import run_sync
-from fastapi import APIRouter, Header, Request
+from fastapi import Header, Request
 from sse_starlette import EventSourceResponse, ServerSentEvent
 from sse_starlette.sse import SendTimeoutError
 from starlette.types import Receive, Scope, Send
@@ -19,12 +19,13 @@ from api.access.gate import Errand, InErrand, log_shown
 from api.hub import LOST, READY, Event, Hub, Place, ticket_event
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from storage import privacy
 from storage.connection import DatabaseDownError
 from storage.stream import horizon, tickets_since
 
 log = structlog.get_logger(__name__)
-router = APIRouter(prefix="/api/v1", tags=["stream"])
+router = Router(prefix="/api/v1", tags=["stream"])
 
 HEARTBEAT_S: Final = 15.0
 RESUMED_MAX: Final = 200

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Header, Path, Query, Response
+from fastapi import Header, Path, Query, Response
 
 from api.access.gate import InErrand, log_shown
 from api.asking import TicketsAsked
@@ -17,6 +17,7 @@ from api.meanings import episode_out, fault_out, ticket_out
 from api.problems import READING, not_found
 from api.queue import Asker, page_of
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import (
     DeadlinesOut,
     MemberOut,
@@ -40,7 +41,7 @@ from storage.reading import (
 )
 from storage.tickets import SimilarCases, similar_cases
 
-router = APIRouter(prefix="/api/v1/tickets", tags=["tickets"], responses=READING)
+router = Router(prefix="/api/v1/tickets", tags=["tickets"], responses=READING)
 
 FAULTS_SHOWN: Final = 200
 FINDINGS_SHOWN: Final = 50

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from functools import cached_property
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from pydantic import Field
 
 from api import sheets, typography
@@ -16,6 +16,7 @@ from api.access.gate import Errand, InErrand
 from api.fleet import RateOut, model_name
 from api.problems import READING
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.schemas import COUNTED_AT, Instant, Out
 from fleet.rates import Rate
 from fleet.sla.calendar import local_day
@@ -23,7 +24,7 @@ from fleet.wear import MonthOfUse, Sign
 from fleet.words import Lang
 from storage import figures as stored
 
-router = APIRouter(prefix="/api/v1/key-figures", tags=["key figures"], responses=READING)
+router = Router(prefix="/api/v1/key-figures", tags=["key figures"], responses=READING)
 
 SIGNS_MAX: Final = 500
 

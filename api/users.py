@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path, Query
+from fastapi import Path, Query
 from pydantic import BaseModel, ConfigDict, Field
 
 from api import cursors
@@ -13,6 +13,7 @@ from api.access.gate import InErrand
 from api.once import IdempotencyKey, key_of, once
 from api.problems import CREATING, READING, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.schemas import Instant, Out
 from fleet.access.callers import Role
 from fleet.access.scopes import Reach, scope_of
@@ -21,7 +22,7 @@ from storage.connection import Connection
 from storage.idempotency import Answer
 from storage.users import UserRow
 
-router = APIRouter(prefix="/api/v1", tags=["users"], responses=READING)
+router = Router(prefix="/api/v1", tags=["users"], responses=READING)
 
 SUBJECT_MAX: Final = 200
 

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from urllib.parse import urlsplit
 
-from fastapi import APIRouter, Depends, Request, Response
+from fastapi import Depends, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from pydantic import BaseModel
 
 from api.access.settings import is_loopback
 from api.problems import READING, not_found
 from api.rooms import InRooms
+from api.routes import Router
 
-router = APIRouter(tags=["vitals"])
+router = Router(tags=["vitals"])
 
 
 class Alive(BaseModel):

@@ -9,15 +9,15 @@ from contextlib import contextmanager
 from typing import Any, Final, Self
 
 import psycopg
-from psycopg import IsolationLevel, sql
+from psycopg import sql
 from psycopg.abc import Params
 from psycopg_pool import ConnectionPool, PoolClosed, PoolTimeout
 
 from fleet.access.scopes import Scope
-from storage.connection import Connection, DatabaseDownError, translated
+from storage.connection import Connection, DatabaseDownError, say, translated
 from storage.optional import settled
 from storage.queries import load_queries
-from storage.scope import enter
+from storage.scope import begin, enter
 
 ROLE: Final = "fjarrkoll_api"
 STATEMENT_TIMEOUT_MS: Final = 10_000
@@ -88,11 +88,9 @@ class ApiPool:
             DatabaseDownError: no connection in time, or the database gave up.
         """
         with self._borrow() as conn:
-            # Said by BEGIN itself. Ended by COMMIT: a ROLLBACK would make the driver forget plans.
-            conn.isolation_level, conn.read_only = IsolationLevel.REPEATABLE_READ, True
-            enter(conn, scope)
+            begin(conn, scope)
             yield conn
-            conn.commit()
+            say(conn, "COMMIT")  # a ROLLBACK would make the driver forget plans
 
     @contextmanager
     def write(self, scope: Scope) -> Iterator[Connection]:
@@ -169,7 +167,7 @@ def _end(conn: _Connection) -> None:
         return
     conn.rollback()
     conn.answered_s = time.monotonic()
-    conn.autocommit, conn.isolation_level, conn.read_only = False, None, None
+    conn.autocommit = False
 
 
 def _configure(conn: _Connection) -> None:

@@ -9,7 +9,7 @@ A route takes `errand: InErrand` and opens the database through it:
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Annotated, Final
@@ -23,7 +23,8 @@ from api.access.policy import Log, Policy, Rule, check_fits, shipped_policy
 from api.access.refusals import sign_in_needed
 from api.limits import SIGN_INS
 from api.problems import ProblemError
-from api.rooms import InRooms, Rooms
+from api.rooms import Rooms
+from api.routes import endpoints
 from fleet.access.audit import Entry
 from fleet.access.callers import Caller
 from fleet.access.scopes import NoReachError, Scope, scope_of
@@ -72,19 +73,21 @@ class Errand:
         )
 
 
-def gate(request: Request, rooms: InRooms) -> Errand | None:
-    """Let a request through, or not. None: an endpoint that anyone may use.
+def gate(request: Request) -> None:
+    """Let a request through, or not; what it lets through has an errand, if somebody signed in.
 
     Raises:
         ProblemError: 401 nobody signed in, 403 not this role, 429 too much at once, 503 the access
             log cannot be written.
     """
+    rooms: Rooms = request.app.state.rooms
     rule = _rule_of(request, shipped_policy())
+    request.state.errand = None
     if rule.roles is None:
         request.state.caller = None
         if rule.operation in SIGN_INS:
             rooms.guard.check_address(request)
-        return None
+        return
     caller = _caller_of(request, rooms)
     if caller is None:
         raise sign_in_needed()
@@ -102,7 +105,7 @@ def gate(request: Request, rooms: InRooms) -> Errand | None:
     errand = _errand(request, caller, rule)
     if rule.log is Log.READ or _is_of_one_device(rule, errand):
         record_read(rooms, errand)
-    return errand
+    request.state.errand = errand
 
 
 def _is_of_one_device(rule: Rule, errand: Errand) -> bool:
@@ -189,7 +192,8 @@ def _no_tenant() -> ProblemError:
     )
 
 
-async def errand_of(errand: Annotated[Errand | None, Depends(gate)]) -> Errand:
+async def errand_of(request: Request) -> Errand:
+    errand: Errand | None = request.state.errand
     assert errand is not None, "the policy lets anyone in here, and the route wants a caller"
     return errand
 
@@ -253,13 +257,3 @@ def check_policy(routes: Iterable[BaseRoute]) -> None:
         PolicyError: which, and what to do.
     """
     check_fits(shipped_policy(), map(operation_of, endpoints(routes)))
-
-
-def endpoints(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
-    """Every endpoint, also those of routers within routers."""
-    for route in routes:
-        inner = getattr(route, "original_router", None)
-        if inner is None:
-            yield route
-        else:
-            yield from endpoints(inner.routes)

@@ -11,7 +11,7 @@ from typing import Any, Final
 from urllib.parse import urlencode
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.access.attempts import Attempt, Attempts, local_path, new_attempt
@@ -22,12 +22,13 @@ from api.access.settings import AccessSettings
 from api.access.tokens import TokenRefusedError
 from api.navigation import home
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page, say_for
 from fleet.access.callers import Caller, Role
 from fleet.access.claims import ClaimsRefusedError
 
 log = structlog.get_logger(__name__)
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 CALLBACK: Final = "/sign-in/callback"
 _STATUS: Final = {

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter
-
 from api import statics
 from api.pages import (
     access_log,
@@ -29,10 +27,11 @@ from api.pages import (
     users,
 )
 from api.pages.errors import Unsent, error_page, is_for_people, unsent
+from api.routes import Router
 
 __all__ = ["Unsent", "error_page", "is_for_people", "router", "unsent"]
 
-router: Final = APIRouter()
+router: Final = Router()
 for part in (
     statics,
     queue,

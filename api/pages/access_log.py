@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Annotated, Final
 
-from fastapi import APIRouter, Path
+from fastapi import Path
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
@@ -18,6 +18,7 @@ from api.forms import Posted, whole_number
 from api.looks import what_was_done
 from api.problems import not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.access.audit import Row
 from fleet.privacy import spot_check
@@ -26,7 +27,7 @@ from storage import audit, privacy
 from storage.audit import AuditFilter
 from storage.connection import Connection
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 ROWS: Final = 50
 SAMPLE_MAX: Final = 50

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api.access.gate import Errand, InErrand
@@ -15,11 +14,12 @@ from api.asking import DeviceId
 from api.device_view import charts, view, whole
 from api.forms import Form
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from api.windows import RANGES
 from storage.lending import BasicNeed, Place
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api import cursors
@@ -12,10 +11,11 @@ from api.access.gate import InErrand, log_shown
 from api.access.policy import shipped_policy
 from api.devices import searchable
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Voice, page
 from storage import reading
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 DEVICE_ROWS: Final = 50
 

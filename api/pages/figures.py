@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse
 
 from api import typography
@@ -14,6 +14,7 @@ from api.figures import BehindAsked, Counted, FiguresAsked, SheetAsked, behind, 
 from api.fleet import model_name
 from api.pages.fleet import asked_in, rated
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from api.use import use_counted, use_csv
 from fleet.figures import (
@@ -29,7 +30,7 @@ from fleet.sla.calendar import local_day
 from fleet.wear import MIN_COUNT, MIN_DRIVEN_H, MIN_PEERS
 from storage import reading
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 CAUSE_ROWS: Final = 20
 PLACE_ROWS: Final = 100

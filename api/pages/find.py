@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import RedirectResponse
 
 from api.access.gate import InErrand, log_shown
 from api.marks import sought_by
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Voice, page
 from fleet.udi import is_gtin
 from storage import device_reading
 from storage.device_reading import Marked
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 SHOWN: Final = 50
 LONGEST: Final = 200

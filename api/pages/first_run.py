@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api.access.gate import InErrand
 from api.meanings import quarantined_out
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.models import load_models
 from fleet.wire.topics import is_id, shard_of
@@ -18,7 +18,7 @@ from storage import reading
 from storage.connection import Connection
 from storage.reading import DeviceRow, QuarantineFilter, QuarantineRow
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 REFUSED_ROWS: Final = 3
 EXAMPLE: Final = "wc-000017"

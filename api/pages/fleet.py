@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
@@ -22,11 +22,12 @@ from api.fleet import (
     rises,
 )
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.rates import Rate, rate
 from storage import figures
 
-router = APIRouter(prefix="/fleet", include_in_schema=False)
+router = Router(prefix="/fleet", include_in_schema=False)
 
 GROUP_ROWS: Final = 60
 SOONEST_ROWS: Final = 20

@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse
 
 from api import typography
@@ -15,6 +14,7 @@ from api.access.gate import InErrand
 from api.access.policy import shipped_policy
 from api.meanings import total_of
 from api.rooms import InRooms
+from api.routes import Router
 from api.sums import sums_of
 from api.telling import Say, Voice, page
 from fleet.replays import WAY_IN
@@ -22,7 +22,7 @@ from storage import reading
 from storage.connection import Connection
 from storage.reading import IntakeTotalRow
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 GAP_ROWS: Final = 20
 LOST_SINCE: Final = timedelta(days=30)

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
@@ -16,12 +16,13 @@ from api.forms import Form, Posted
 from api.holds import HoldNo, HoldTold, ReleaseTold, listed, placed, released
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.access.scopes import Reach
 from storage import device_reading
 from storage.privacy import PrivacyError
 
-router = APIRouter(prefix="/holds", include_in_schema=False)
+router = Router(prefix="/holds", include_in_schema=False)
 
 ROWS: Final = 50
 _NOTHING: Final[Mapping[str, str]] = {}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from fastapi.responses import RedirectResponse
 
 from api.access.gate import Errand, InErrand, record_refused
@@ -24,13 +24,14 @@ from api.lending import (
 )
 from api.pages.device import Refused, device_shown
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.telling import Say, Voice
 from api.windows import instant
 from storage import lending
 from storage.connection import Connection
 from storage.lending import BasicNeed, LendingError, Loan, Place
 
-router = APIRouter(prefix="/devices/{device_id}", include_in_schema=False)
+router = Router(prefix="/devices/{device_id}", include_in_schema=False)
 
 WHY_MAX = 500
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
@@ -15,6 +15,7 @@ from api.actions import ReportAsked
 from api.forms import Posted
 from api.marks import marked_device_no
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.ticket_states import OrderKind
 from fleet.words import COMPONENT_LABELS, Component, Severity, Usability
@@ -22,7 +23,7 @@ from storage import opening
 from storage.connection import Connection
 from storage.opening import AlreadyOpenError
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 FIELDS: Final = ("device", "order_kind", "component", "severity", "usability", "title", "text")
 _NEVER: Final = frozenset({Component.MEASUREMENT, Component.USER_ACTION, Component.SERVICE})

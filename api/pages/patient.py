@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, StreamingResponse
 
 from api import cursors
@@ -17,12 +16,13 @@ from api.own import answered, own_device, own_loan, sent_labels, unshared_since
 from api.persons import own_archive
 from api.problems import invalid, not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Voice, page
 from storage import centres, privacy
 from storage.connection import Connection
 from storage.reading import device as device_row
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 LOOKS_SHOWN: Final = 5
 _ALL_OTHERS: Final = "*"

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse
 from pydantic import ValidationError
 
@@ -19,11 +19,12 @@ from api.forms import Form, Posted
 from api.persons import OtherwiseError, PersonTold, erased, exported, tag_of, tried
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.access.scopes import Reach
 from storage.erasure import Erasure
 
-router = APIRouter(prefix="/persons", include_in_schema=False)
+router = Router(prefix="/persons", include_in_schema=False)
 
 _REFUSALS: Final = {403: "persons.refused.reach", 404: "persons.refused.nobody"}
 

@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 
 from api.access.gate import Errand, InErrand, log_shown, record_refused
@@ -17,6 +16,7 @@ from api.me import overridden
 from api.own import standings
 from api.problems import ProblemError
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.privacy import OVERRIDE_WHY_MIN, WHY_MAX
 from fleet.standing import Standing, standing
@@ -25,7 +25,7 @@ from storage.connection import Connection
 from storage.privacy import OwnLoan
 from storage.reading import DeviceRow, TicketRow
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 NEAR: Final = timedelta(days=2)
 """How close a deadline is near: time enough to phone somebody before it is missed."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api import cursors
@@ -27,6 +27,7 @@ from api.quarantine import (
 )
 from api.readable import Readable, readable
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from fleet.wire.reasons import Reason
 from fleet.wire.topics import is_id
@@ -34,7 +35,7 @@ from storage import reading
 from storage.connection import Connection
 from storage.reading import QuarantineFilter, QuarantineRow
 
-router = APIRouter(prefix="/data-health/quarantine", include_in_schema=False)
+router = Router(prefix="/data-health/quarantine", include_in_schema=False)
 
 ROWS: Final = 25
 PAYLOAD_BYTES: Final = 4096

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Depends, Response
+from fastapi import Depends, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 from pydantic import ValidationError
 
@@ -19,6 +19,7 @@ from api.forms import Form, Posted, whole_number
 from api.problems import ProblemError
 from api.queue import Asker, QueuePage, is_ended
 from api.rooms import InRooms, Rooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from api.wishes import Wish, mistyped, why_not, wish_of
 from api.works import is_urgency_open
@@ -31,7 +32,7 @@ from storage import queue as stored
 from storage import tickets
 from storage.connection import Connection
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 QUEUE_ROWS: Final = 50
 AT_ONCE_MAX: Final = 100

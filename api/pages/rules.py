@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.access.gate import Errand, InErrand, record_refused
@@ -15,6 +15,7 @@ from api.forms import Form, Posted, whole_number
 from api.grounds import finding_out
 from api.problems import ProblemError
 from api.rooms import InRooms
+from api.routes import Router
 from api.rulebook import Switch, known_head, parsed, precision_of, switch, tested
 from api.rules import RECENT, RuleId
 from api.telling import Say, Voice, page
@@ -26,7 +27,7 @@ from storage.rulebook import RuleHead, VersionRow
 from storage.rules import BACKTEST_HOLDS
 from storage.scope import counts_all
 
-router = APIRouter(prefix="/rules", include_in_schema=False)
+router = Router(prefix="/rules", include_in_schema=False)
 
 FINDING_ROWS: Final = 20
 WOULD_BE_ROWS: Final = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.access.gate import Errand, InErrand, record_refused
@@ -20,6 +20,7 @@ from api.meanings import episode_out, fault_out
 from api.plots import ticket_charts
 from api.problems import not_found
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Say, Voice, page
 from api.tickets import TicketNo, WholeTicket, known_ticket, whole_ticket
 from api.wishes import Wish, mistyped, why_not, wish_of
@@ -32,7 +33,7 @@ from storage.connection import Connection
 from storage.explained import explained_episodes
 from storage.tickets import Changed, TicketNotFoundError
 
-router = APIRouter(include_in_schema=False)
+router = Router(include_in_schema=False)
 
 FAULT_ROWS: Final = 50
 EXPLAINED_ROWS: Final = 50

@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Final
 
-from fastapi import APIRouter
 from fastapi.responses import HTMLResponse, RedirectResponse
 
 from api.access.gate import InErrand
 from api.forms import Posted, whole_number
 from api.rooms import InRooms
+from api.routes import Router
 from api.telling import Voice, page
 from api.users import SUBJECT_MAX, listed, signed_out
 
-router = APIRouter(prefix="/users", include_in_schema=False)
+router = Router(prefix="/users", include_in_schema=False)
 
 ROWS: Final = 50
 

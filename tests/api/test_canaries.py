@@ -11,11 +11,12 @@ from starlette.testclient import TestClient
 from support.people import access_settings, bearer, claims_of, sign
 from support.tenants import filled, seed_two_tenants
 
-from api.access.gate import endpoints, operation_of
+from api.access.gate import operation_of
 from api.access.policy import shipped_policy
 from api.app import create_app
 from api.limits import SIGN_INS, Limits
 from api.process import ApiSettings
+from api.routes import endpoints
 from fleet.access.callers import Role
 from fleet.rules.reader import shipped_rules
 from storage import rules

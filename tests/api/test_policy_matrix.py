@@ -13,12 +13,13 @@ from starlette.testclient import TestClient
 from support.people import access_settings, bearer
 from support.tenants import filled, seed_two_tenants
 
-from api.access.gate import endpoints, operation_of
+from api.access.gate import operation_of
 from api.access.policy import shipped_policy
 from api.app import create_app
 from api.examples import example_of
 from api.limits import SIGN_INS, Limits
 from api.process import ApiSettings
+from api.routes import endpoints
 from fleet.access.callers import Role
 
 LIMITS = Limits(requests_per_s=1e6, request_burst=10**6, streams=0)

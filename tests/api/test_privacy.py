@@ -16,10 +16,11 @@ from psycopg.types.json import Jsonb
 from starlette.testclient import TestClient
 from support.people import UNIT, access_settings, bearer, claims_of
 
-from api.access.gate import endpoints, operation_of
+from api.access.gate import operation_of
 from api.access.policy import shipped_policy
 from api.app import create_app
 from api.process import ApiSettings
+from api.routes import endpoints
 from fleet.access.callers import Role
 from storage.deadlines import assign_agreement, open_clocks
 from storage.lending import end_loan, start_loan

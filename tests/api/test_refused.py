@@ -10,8 +10,8 @@ import psycopg
 import pytest
 from support.people import bearer
 
-from api.access.gate import endpoints
 from api.app import create_app
+from api.routes import endpoints
 from fleet.access.callers import Role
 
 HERE = "http://127.0.0.1:8460"

@@ -9,10 +9,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
-from api.access.gate import endpoints, operation_of
+from api.access.gate import operation_of
 from api.access.policy import shipped_policy
 from api.app import create_app
 from api.process import ApiSettings
+from api.routes import endpoints
 from fleet.access.callers import Role
 
 DESK, CHIEF, ADMIN = Role.SERVICE_DESK, Role.CENTRE_MANAGER, Role.ADMINISTRATOR
