@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from api.schemas import ClockName
 from fleet.ticket_states import State
@@ -14,8 +13,7 @@ from storage.reading import ClockState, TicketRow
 Standing = Literal["running", "late", "paused", "met", "missed", "void"]
 
 
-@dataclass(frozen=True, slots=True)
-class Due:
+class Due(NamedTuple):
     """One deadline and how it stands.
 
     `late` still runs and has passed; `missed` was done, but too late.
@@ -33,6 +31,10 @@ class Due:
     @property
     def is_breached(self) -> bool:
         return self.standing in {"late", "missed"}
+
+    @property
+    def is_paused(self) -> bool:
+        return self.standing == "paused"
 
 
 def dues(ticket: TicketRow, now: datetime) -> list[Due]:

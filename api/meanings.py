@@ -13,9 +13,7 @@ from api.preview import HIDDEN, PREVIEW_BYTES, Preview, preview, visible
 from api.privacy import may_read_payload
 from api.schemas import (
     CLOCK_WORDS,
-    ClockOut,
     DeviceLedgerOut,
-    DueOut,
     EpisodeOut,
     EquationOut,
     FaultOut,
@@ -79,27 +77,18 @@ def ticket_out(
     row: TicketRow, now: datetime, instead: Mapping[str, object] = MappingProxyType({})
 ) -> TicketOut:
     """A ticket as it is answered; `instead` replaces what the reader is not told."""
-    fields = zip(_TICKET_FIELDS, _ticket_values(row), strict=True)
-    return TicketOut.model_validate({**dict(fields), "due": due_out(dues(row, now)), **instead})
+    fields = dict(zip(_TICKET_FIELDS, _ticket_values(row), strict=True))
+    return TicketOut.model_validate({**fields, "due": _due(dues(row, now)), **instead})
 
 
-def due_out(found: list[Due]) -> DueOut:
-    clocks = {due.clock: _clock_out(due) for due in found}
+def _due(found: list[Due]) -> dict[str, object]:
+    clocks = {due.clock: due for due in found}
     first = binding(found)
-    return DueOut(
-        binding=None if first is None else first.clock,
-        start_by=clocks.get("start"),
-        finish_by=clocks.get("finish"),
-    )
-
-
-def _clock_out(due: Due) -> ClockOut:
-    return ClockOut(
-        due_at=due.due_at,
-        stopped_at=due.stopped_at,
-        is_breached=due.is_breached,
-        is_paused=due.standing == "paused",
-    )
+    return {
+        "binding": None if first is None else first.clock,
+        "start_by": clocks.get("start"),
+        "finish_by": clocks.get("finish"),
+    }
 
 
 def episode_out(row: EpisodeRow) -> EpisodeOut:

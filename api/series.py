@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import groupby
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 from fleet.rules.facts import day_of, day_starts_at
 from storage.reading import HourRow, SampleRow, Span
@@ -25,8 +25,7 @@ HOURS_AT_MOST: Final = timedelta(days=83)
 HOUR: Final = timedelta(hours=1)
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """One sample, or the samples of a stretch of time with their least and greatest value."""
 
     at: datetime

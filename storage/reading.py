@@ -19,8 +19,7 @@ _AT_END: Final = 2**63 - 1
 _SQL: Final = load_queries("reading.sql")
 
 
-@dataclass(frozen=True, slots=True)
-class DeviceRow:
+class DeviceRow(NamedTuple):
     """A device and what is known of it now; what it says at birth is None before that."""
 
     device_no: int
@@ -47,15 +46,13 @@ class DeviceRow:
     open_ticket_n: int
 
 
-@dataclass(frozen=True, slots=True)
-class LatestRow:
+class LatestRow(NamedTuple):
     metric: str
     at: datetime
     value: float
 
 
-@dataclass(frozen=True, slots=True)
-class SampleRow:
+class SampleRow(NamedTuple):
     """`clock` is a `fleet.clock.ClockQuality`."""
 
     at: datetime
@@ -63,8 +60,7 @@ class SampleRow:
     clock: int
 
 
-@dataclass(frozen=True, slots=True)
-class HourRow:
+class HourRow(NamedTuple):
     at: datetime
     sample_n: int
     min: float
@@ -99,8 +95,7 @@ class ClockState(NamedTuple):
     breached_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class TicketRow:
+class TicketRow(NamedTuple):
     """One ticket. What belongs to a device is None for a ticket about a group.
 
     `member_n` is how many devices a group's ticket speaks for, None for a single device.

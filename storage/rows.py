@@ -36,7 +36,7 @@ def by_name(kind: type[Row]) -> Callable[[Cursor[Any]], Callable[[Sequence[Any]]
     def factory(cursor: Cursor[Any]) -> Callable[[Sequence[Any]], Row]:
         names = [column.name for column in cursor.description or ()]
         if names == _fields(kind):
-            return lambda values: kind(*values)
+            return getattr(kind, "_make", None) or (lambda values: kind(*values))
         return lambda values: kind(**dict(zip(names, values, strict=True)))
 
     return factory

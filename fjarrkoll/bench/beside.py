@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import os
 import queue
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from http.client import HTTPConnection
-from itertools import cycle, islice
+from itertools import cycle
 from multiprocessing import get_context
 from multiprocessing.synchronize import Barrier, Event
 from random import Random
 from typing import Any, Final
-from urllib.parse import urlsplit
 
+from fjarrkoll.bench.browsers import browse
 from fjarrkoll.bench.stage import percentiles
 from runtime.giving_way import give_way
 
@@ -96,39 +94,17 @@ def read_steadily(
     """
     give_way(os.getpid())  # browsers have processors of their own
     begun, stop = begun_stop
-    answers: list[tuple[int, float]] = []
-    lock = threading.Lock()
-    turns = cycle(told)
+    asked = ((path, f"{COOKIE}={token}") for path, token in cycle(told))
+    answers = []
     began = time.monotonic()
-    due = iter(range(10**9))
-
-    def reader(url: str) -> None:
-        # A browser's share of the processor is not what is measured, so nothing is made of answers.
-        client = HTTPConnection(urlsplit(url).netloc, timeout=30)
-        while not stop.is_set():
-            with lock:
-                at = began + next(due) / per_s
-                path, token = next(turns)
-            stop.wait(max(0.0, at - time.monotonic()))
-            asked = time.monotonic()
-            client.request("GET", path, headers={"Cookie": f"{COOKIE}={token}"})
-            answer = client.getresponse()
-            answer.read()
-            begun.set()
-            with lock:
-                answers.append((answer.status, time.monotonic() - asked))
-        client.close()
-
-    threads = [threading.Thread(target=reader, args=(url,)) for url in islice(cycle(urls), READERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    for answer in browse(cycle(urls), READERS, asked, per_s, stop.is_set):
+        answers.append(answer)
+        begun.set()
     seconds = time.monotonic() - began
     result.put(
         {
             "requests_per_s": round(len(answers) / seconds, 1),
-            "by_status": dict(Counter(str(status) for status, _ in answers)),
-            "request": percentiles([took for _, took in answers]),
+            "by_status": dict(Counter(str(answer.status) for answer in answers)),
+            "request": percentiles([answer.took_s for answer in answers]),
         }
     )

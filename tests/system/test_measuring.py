@@ -6,7 +6,8 @@ import json
 
 from typer.testing import CliRunner
 
-from fjarrkoll.bench import backtest, rules
+from fjarrkoll.bench import backtest, people, rules
+from fjarrkoll.bench.county import CountySettings
 from fjarrkoll.bench.stage import stage
 from fjarrkoll.cli import app
 
@@ -38,3 +39,21 @@ def test_a_labelled_fleet_is_scored_and_written_down(tmp_path):
     assert 0 < found["all"]["recall"] <= 1
     assert 0 < found["all"]["precision"] <= 1
     assert "fjarrkoll sim --score --devices 60" in page.read_text("utf-8")
+
+
+def test_a_small_county_is_asked_for_everything_beside_live_load():
+    settings = people.PeopleSettings(
+        county=CountySettings(devices=300, open_tickets=30, samples=30_000),
+        requests=1, reads_per_s=40, live_seconds=1.0, rounds=1, live_devices=20, rate_per_s=20,
+    )  # fmt: skip
+    with stage(None, None) as place:
+        found = people.measure(place, settings, lambda _: None)
+    assert found["filled"]["samples"] > 20_000
+    assert {tuple(one["status"]) for one in found["answers"]} == {(200,)}
+    assert len(found["answers"]) > 90
+    (counts,) = found["ingest"]["rounds"]
+    for kind in ("alone", "beside_idle_loops", "beside_readers"):
+        assert counts[kind]["never_seen"] == 0
+        assert found["ingest"]["median_p99_ms"][kind] > 0
+    assert set(counts["readers"]["by_status"]) == {"200"}
+    assert counts["readers"]["requests_per_s"] > 10
