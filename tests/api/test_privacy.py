@@ -21,6 +21,7 @@ from api.access.policy import shipped_policy
 from api.app import create_app
 from api.process import ApiSettings
 from api.routes import endpoints
+from api.schemas import rfc3339
 from fleet.access.callers import Role
 from storage.deadlines import assign_agreement, open_clocks
 from storage.lending import end_loan, start_loan
@@ -286,7 +287,7 @@ def test_stopping_takes_a_confirmation_and_holds_at_once(place):
     assert points(place, technician, "battery_voltage_v") == 1
     assert "delar du bara det som behövs för din säkerhet" in place.get("/my-device", astrid).text
     told = place.get(f"/api/v1/devices/{CHAIR}", technician).json()["unshared_since"]
-    assert told == f"{NOW - 3 * DAY:%Y-%m-%dT%H:%M:%S}.{NOW.microsecond // 1000:03}Z"
+    assert told == rfc3339(NOW - 3 * DAY)
     kept_back = "delar användaren bara det som behövs för säkerheten"
     assert kept_back in place.get(f"/devices/{CHAIR}", technician).text
     shared = place.post(f"/api/v1/me/devices/{CHAIR}/sharing", astrid, json={"share": True})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from datetime import UTC, datetime
 
@@ -15,7 +16,7 @@ from pydantic import Field
 from api.app import create_app
 from api.limits import HEAVY, SUMS, in_turn
 from api.routes import Route, Router, endpoints
-from api.schemas import Instant, Out
+from api.schemas import Instant, Out, rfc3339
 
 NOON = datetime(2026, 11, 29, 12, tzinfo=UTC)
 WORDS = ("api", "v1", "tickets", "devices", "fleet", "fhir", "Device", "me", "7", "wc-1", "åäö", "")
@@ -145,3 +146,8 @@ def test_the_large_answers_take_turns_and_no_others(app):
 def test_every_endpoint_is_of_our_kind(app):
     others = {route.path for route in endpoints(app.routes) if not isinstance(route, Route)}
     assert others == {"/api/v1/openapi.json"}
+
+
+@given(at=st.datetimes(timezones=st.just(UTC)))
+def test_an_instant_is_written_the_same_way_everywhere(at):
+    assert json.loads(Said(at=at, text="").model_dump_json())["at"] == rfc3339(at)

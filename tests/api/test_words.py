@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import re
 import xml.etree.ElementTree as ET
-from dataclasses import fields
 from datetime import UTC, datetime, timedelta
 from importlib.resources import files
 from pathlib import Path
@@ -177,7 +176,7 @@ HOUR = timedelta(hours=1)
     ],
 )
 def test_how_a_deadline_stands(state, state_h, due_h, stopped_h, is_recorded, standing):
-    blank = dict.fromkeys(field.name for field in fields(TicketRow))
+    blank = dict.fromkeys(TicketRow._fields)
     stopped_at = None if stopped_h is None else START + HOUR * stopped_h
     ticket = TicketRow(**{
         **blank,
