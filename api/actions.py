@@ -264,7 +264,6 @@ def list_ticket_events(
     with rooms.read(errand) as conn:
         known_ticket(conn, ticket_no)
         rows = tickets.history(conn, ticket_no, after, asked.limit + 1)
-    shown = rows[: asked.limit]
-    following = cursors.encode("events", (shown[-1].event_no,)) if len(rows) > len(shown) else None
+    shown, following = cursors.cut("events", rows, asked.limit, "event_no")
     items = [TicketEventOut.model_validate(row) for row in shown]
     return TicketEventPage(items=items, next_cursor=following)

@@ -70,9 +70,10 @@ _PARTS: Final = (
 _DESCRIPTION: Final = """Telemetry of assistive devices: devices, samples, faults, findings,
 tickets and the ledger.
 
-Instants are RFC 3339 in UTC. Lists end with `next_cursor`; give it back as `cursor` for the next
-rows. Errors are problem details (RFC 9457) whose `next` says what to do. Every address but
-the vitals wants a sign-in; what is outside the caller's reach does not exist for them.
+Instants are RFC 3339 in UTC, with a fraction of a second where there is one: compare them as times,
+not as text. Lists end with `next_cursor`; give it back as `cursor` for the next rows. Errors are
+problem details (RFC 9457) whose `next` says what to do. Every address but the vitals wants a
+sign-in; what is outside the caller's reach does not exist for them.
 """
 
 

@@ -137,8 +137,7 @@ def listed(
         wanted = replace(wanted, from_no=span[0])
         before_no = min(before_no or span[1] + 1, span[1] + 1)
     rows = audit.page(conn, wanted, limit + 1, before_no)
-    shown = rows[:limit]
-    return shown, cursors.encode("audit", (shown[-1].no,)) if len(rows) > limit else None
+    return cursors.cut("audit", rows, limit, "no")
 
 
 def _in_years(at: datetime | None) -> datetime | None:

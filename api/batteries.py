@@ -73,11 +73,8 @@ def batteries(conn: Connection, asked: BatteriesAsked, limit: int) -> Batteries:
     after = cursors.decode("batteries", asked.cursor, _battery_key)
     rules = ids_of_kind(conn, "battery_end_of_life")
     rows = fleetwide.batteries(conn, rules, limit + 1, asked.first_day(), after)
-    following = None
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        following = cursors.encode("batteries", (last.best_on.isoformat(), last.finding_no))
-    return Batteries(rows[:limit], fleetwide.battery_months(conn, rules), following)
+    shown, following = cursors.cut("batteries", rows, limit, "best_on", "finding_no")
+    return Batteries(shown, fleetwide.battery_months(conn, rules), following)
 
 
 def _battery_key(on: object, number: object) -> BatteryKey:

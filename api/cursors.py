@@ -5,21 +5,33 @@ from __future__ import annotations
 import base64
 import binascii
 import json
-from collections.abc import Callable
-from datetime import datetime
+from collections.abc import Callable, Sequence
+from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
 from api.problems import ProblemError, invalid
 
 Key = TypeVar("Key")
+Row = TypeVar("Row")
 _MAX_LENGTH: Final = 400
 
 
 def encode(kind: str, key: tuple[Any, ...]) -> str:
     """A cursor of the list `kind` at `key`."""
-    parts = [part.isoformat() if isinstance(part, datetime) else part for part in key]
+    parts = [part.isoformat() if isinstance(part, date) else part for part in key]
     text = json.dumps([kind, *parts], separators=(",", ":"))
     return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def cut(kind: str, rows: Sequence[Row], limit: int, *key: str) -> tuple[list[Row], str | None]:
+    """The rows of one page, and the cursor of the next where one row more than `limit` was read.
+
+    `key` names the attributes of a row that its place in the list `kind` is told by.
+    """
+    shown = list(rows[:limit])
+    if len(rows) <= limit:
+        return shown, None
+    return shown, encode(kind, tuple(getattr(shown[-1], name) for name in key))
 
 
 def decode(kind: str, cursor: str | None, read: Callable[..., Key]) -> Key | None:

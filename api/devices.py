@@ -39,7 +39,7 @@ from fleet.metrics import load_metrics
 from storage import device_reading, privacy, reading
 from storage.connection import Connection
 from storage.device_reading import SettingRow
-from storage.reading import FaultKey, FaultRow, SeriesKey, Span
+from storage.reading import FaultKey, SeriesKey, Span
 
 VERSION_ROWS: Final = 50
 
@@ -52,12 +52,11 @@ def list_devices(
 ) -> DevicePage:
     """Devices by id."""
     after = cursors.decode("devices", asked.cursor, cursors.read_text) or ""
-    limit = asked.limit
     with rooms.read(errand) as conn:
-        rows = reading.devices(conn, after, limit + 1, searchable(asked.q))
-    log_shown(rooms, errand, [row.id for row in rows[:limit]])
-    following = cursors.encode("devices", (rows[limit - 1].id,)) if len(rows) > limit else None
-    items = [DeviceOut.model_validate(row) for row in rows[:limit]]
+        rows = reading.devices(conn, after, asked.limit + 1, searchable(asked.q))
+    shown, following = cursors.cut("devices", rows, asked.limit, "id")
+    log_shown(rooms, errand, [row.id for row in shown])
+    items = [DeviceOut.model_validate(row) for row in shown]
     return DevicePage(items=items, next_cursor=following)
 
 
@@ -168,17 +167,12 @@ def list_faults(
     now = datetime.now(UTC)
     span = span_of(asked.from_ or EARLIEST, asked.to or now + timedelta(days=1), now)
     after = cursors.decode("faults", asked.cursor, _fault_key)
-    limit = asked.limit
     with rooms.read(errand) as conn:
         device_no = known_device_no(conn, device_id)
-        rows = reading.faults(conn, device_no, span, limit + 1, after)
-    following = _fault_cursor(rows[limit - 1]) if len(rows) > limit else None
-    shown = open_to(rows[:limit], errand.caller)
+        rows = reading.faults(conn, device_no, span, asked.limit + 1, after)
+    found, following = cursors.cut("faults", rows, asked.limit, "at", "epoch", "seq", "idx")
+    shown = open_to(found, errand.caller)
     return FaultPage(items=[fault_out(row) for row in shown], next_cursor=following)
-
-
-def _fault_cursor(row: FaultRow) -> str:
-    return cursors.encode("faults", (row.at, row.epoch, row.seq, row.idx))
 
 
 def _fault_key(at: object, epoch: object, seq: object, idx: object) -> FaultKey:

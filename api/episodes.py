@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 from fastapi import Query
 
@@ -28,6 +28,8 @@ from storage import device_reading
 from storage.device_reading import FleetEpisodeRow, Key
 from storage.reading import EpisodeRow
 
+Row = TypeVar("Row", bound=EpisodeRow)
+
 router = Router(prefix="/api/v1", tags=["faults"], responses=READING)
 
 
@@ -45,8 +47,8 @@ def list_device_episodes(
     with rooms.read(errand) as conn:
         device_no = known_device_no(conn, device_id)
         rows = device_reading.episodes(conn, device_no, span, asked.limit + 1, after)
-    shown = open_to(rows[: asked.limit], errand.caller)
-    following = _following(rows, asked.limit)
+    found, following = _cut(rows, asked.limit)
+    shown = open_to(found, errand.caller)
     return EpisodePage(items=[episode_out(row) for row in shown], next_cursor=following)
 
 
@@ -58,8 +60,8 @@ def list_episodes(
     after = cursors.decode("episodes", asked.cursor, read_key)
     with rooms.read(errand) as conn:
         rows = device_reading.fleet_episodes(conn, asked.limit + 1, asked.system, asked.code, after)
-    shown = open_to(rows[: asked.limit], errand.caller)
-    following = _following(rows, asked.limit)
+    found, following = _cut(rows, asked.limit)
+    shown = open_to(found, errand.caller)
     return FleetEpisodePage(items=[_fleet_out(row) for row in shown], next_cursor=following)
 
 
@@ -68,11 +70,8 @@ def _fleet_out(row: FleetEpisodeRow) -> FleetEpisodeOut:
     return FleetEpisodeOut(**said, meaning=meaning(row.system, row.code))
 
 
-def _following(rows: Sequence[EpisodeRow], limit: int) -> str | None:
-    if len(rows) <= limit:
-        return None
-    last = rows[limit - 1]
-    return cursors.encode("episodes", (last.started_at, last.episode_no))
+def _cut(rows: Sequence[Row], limit: int) -> tuple[list[Row], str | None]:
+    return cursors.cut("episodes", rows, limit, "started_at", "episode_no")
 
 
 def read_key(at: object, number: object) -> Key:

@@ -197,10 +197,8 @@ def search_observations(
             return _bundle(base, "Observation", [], asked, None)
         key = SeriesKey(row.device_no, found[0][0])
         values = reading.raw_samples(conn, key, span, asked.count)
-    shown = _observations(row, found[0], values[: asked.count])
-    last = values[asked.count - 1].at if len(values) > asked.count else None
-    following = None if last is None else cursors.encode("observations", (last,))
-    return _bundle(base, "Observation", shown, asked, following)
+    shown, following = cursors.cut("observations", values, asked.count, "at")
+    return _bundle(base, "Observation", _observations(row, found[0], shown), asked, following)
 
 
 Known = tuple[int, str, Metric | None]

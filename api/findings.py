@@ -29,12 +29,9 @@ def list_findings(
     Those that ask for care rest on values about the person, and are not listed here.
     """
     before = cursors.decode("findings", asked.cursor, cursors.read_number)
-    limit = asked.limit
     with rooms.read(errand) as conn:
         number = known_device_no(conn, asked.device) if asked.device is not None else None
         wanted = FindingFilter(number, asked.rule, asked.open)
-        rows = reading.findings(conn, wanted, limit + 1, before)
-    following = None
-    if len(rows) > limit:
-        following = cursors.encode("findings", (rows[limit - 1].finding_no,))
-    return FindingPage(items=[finding_out(row) for row in rows[:limit]], next_cursor=following)
+        rows = reading.findings(conn, wanted, asked.limit + 1, before)
+    shown, following = cursors.cut("findings", rows, asked.limit, "finding_no")
+    return FindingPage(items=[finding_out(row) for row in shown], next_cursor=following)

@@ -48,10 +48,5 @@ def list_gaps(rooms: InRooms, errand: InErrand, asked: Annotated[GapsAsked, Quer
 
 
 def _page(kind: str, rows: list[GapRow], limit: int) -> GapPage:
-    following = None
-    if len(rows) > limit:
-        last = rows[limit - 1]
-        following = cursors.encode(kind, (last.opened_at, last.gap_no))
-    return GapPage(
-        items=[GapOut.model_validate(row) for row in rows[:limit]], next_cursor=following
-    )
+    shown, following = cursors.cut(kind, rows, limit, "opened_at", "gap_no")
+    return GapPage(items=[GapOut.model_validate(row) for row in shown], next_cursor=following)

@@ -83,8 +83,7 @@ def listed(conn: Connection, limit: int, cursor: str | None) -> tuple[list[Hold]
     """The newest holds after a cursor, and the cursor of what follows."""
     before = cursors.decode("holds", cursor, cursors.read_number)
     rows = privacy.holds(conn, limit + 1, before)
-    shown = rows[:limit]
-    return shown, cursors.encode("holds", (shown[-1].hold_no,)) if len(rows) > limit else None
+    return cursors.cut("holds", rows, limit, "hold_no")
 
 
 @router.post("", operation_id="place_hold", status_code=201, responses=CREATING)

@@ -67,11 +67,8 @@ def list_quarantine(
     if asked.device is not None and not is_id(asked.device):
         return QuarantinePage(items=[], next_cursor=None)
     wanted = QuarantineFilter(asked.reason, asked.device)
-    limit = asked.limit
     with rooms.read(errand) as conn:
-        rows = reading.quarantined(conn, wanted, limit + 1, before)
-    following = None
-    if len(rows) > limit:
-        following = cursors.encode("quarantine", (rows[limit - 1].quarantine_no,))
-    items = [quarantined_out(row, errand.caller) for row in rows[:limit]]
+        rows = reading.quarantined(conn, wanted, asked.limit + 1, before)
+    shown, following = cursors.cut("quarantine", rows, asked.limit, "quarantine_no")
+    items = [quarantined_out(row, errand.caller) for row in shown]
     return QuarantinePage(items=items, next_cursor=following)

@@ -209,10 +209,7 @@ def list_backtests(
     with rooms.read(errand) as conn:
         known_head(conn, rule_id)
         rows = rulebook.backtests(conn, rule_id, asked.limit + 1, before)
-    shown = rows[: asked.limit]
-    following = None
-    if len(rows) > asked.limit:
-        following = cursors.encode("backtests", (shown[-1].backtest_no,))
+    shown, following = cursors.cut("backtests", rows, asked.limit, "backtest_no")
     items = [BacktestOut.model_validate(tested(row)) for row in shown]
     return BacktestPage(items=items, next_cursor=following)
 

@@ -111,8 +111,7 @@ def listed(
     """Users by id after a cursor, and the cursor of what follows."""
     after = cursors.decode("users", cursor, cursors.read_text) or ""
     rows = users.lately(conn, now, idle_since, after, limit + 1)
-    shown = rows[:limit]
-    return shown, cursors.encode("users", (shown[-1].subject,)) if len(rows) > limit else None
+    return cursors.cut("users", rows, limit, "subject")
 
 
 @router.post("/users/{user_id}/sign-out", operation_id="sign_out_user", responses=CREATING)

@@ -19,7 +19,7 @@ import structlog
 import typer
 from pydantic import SecretStr
 
-from fjarrkoll.console import AsJson, begin, fail, show
+from fjarrkoll.console import AsJson, DryRun, begin, fail, show
 from fjarrkoll.settings import (
     Settings,
     check_broker_url,
@@ -353,20 +353,24 @@ def sim(
 
 
 @database.command("migrate")
-def db_migrate(as_json: AsJson = False) -> None:
+def db_migrate(dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Bring the database to this release's schema, and the catalogues into it.
 
-    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll db migrate
+    Example: FJARRKOLL_DATABASE_URL=… fjarrkoll db migrate --dry-run
     """
     from storage.connection import connect  # noqa: PLC0415
-    from storage.migrate import migrate  # noqa: PLC0415
+    from storage.migrate import HEAD, migrate, pending  # noqa: PLC0415
     from storage.registry import sync_catalogues  # noqa: PLC0415
 
     url = begin().required("database_url")
-    revision = migrate(url)
-    with connect(url) as conn:
-        sync_catalogues(conn, datetime.now(UTC))
-    show({"revision": revision}, as_json=as_json, text=lambda: f"at revision {revision}")
+    steps = pending(url)
+    if not dry_run:
+        migrate(url)
+        with connect(url) as conn:
+            sync_catalogues(conn, datetime.now(UTC))
+    result = {"revision": HEAD, "steps": steps, "dry_run": dry_run}
+    would = f"would run {', '.join(steps)}" if steps else f"is at revision {HEAD} already"
+    show(result, as_json=as_json, text=lambda: would if dry_run else f"at revision {HEAD}")
 
 
 @device.command("add")
@@ -378,7 +382,7 @@ def device_add(
     serial: Annotated[str | None, typer.Option()] = None,
     individual_no: Annotated[str | None, typer.Option(help="The mark on the device.")] = None,
     pending: Annotated[bool, typer.Option(help="Not to be believed until claimed.")] = False,
-    dry_run: Annotated[bool, typer.Option(help="Check, and change nothing.")] = False,
+    dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> None:
     """Register a device.
@@ -436,10 +440,12 @@ def device_show(
 def device_status(
     id: Annotated[str, typer.Argument()],  # noqa: A002
     status: Annotated[str, typer.Argument(help="active, pending or revoked")],
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
 ) -> None:
     """Claim or revoke a device; ingest obeys from its next batch on.
 
-    Example: fjarrkoll device status wc-000017 revoked
+    Example: fjarrkoll device status wc-000017 revoked --dry-run
     """
     from storage.connection import connect  # noqa: PLC0415
     from storage.registry import set_status  # noqa: PLC0415
@@ -449,7 +455,11 @@ def device_status(
     with connect(begin().required("database_url")) as conn:
         if not set_status(conn, id, status):
             fail(f"{id} is not registered", 1)
-    typer.echo(f"{id} is {status}")
+        if dry_run:
+            conn.rollback()
+    verb = "would be" if dry_run else "is"
+    result = {"id": id, "status": status, "dry_run": dry_run}
+    show(result, as_json=as_json, text=lambda: f"{id} {verb} {status}")
 
 
 @catalogue.command("show")

@@ -15,6 +15,7 @@ from runtime.logs import configure_logs
 USAGE_ERROR: Final = 2
 SERVER_ERROR: Final = 3
 
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, and change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

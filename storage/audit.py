@@ -204,10 +204,6 @@ class AuditWriter:
         """False once its thread has ended: nothing is logged any more, so nothing may be shown."""
         return self._thread.is_alive() or not (self._is_closed or self._thread.ident)
 
-    @property
-    def waiting_n(self) -> int:
-        return len(self._waiting)
-
     def record(self, entry: Entry, timeout_s: float = TIMEOUT_S) -> None:
         """Return when the entry is committed.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.resources import files
 from typing import Final
 
@@ -9,6 +11,9 @@ import psycopg
 import sqlalchemy
 from alembic import command, op
 from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from alembic.util import CommandError
 from sqlalchemy.engine import Connection as AlchemyConnection
 from sqlalchemy.pool import NullPool
 
@@ -24,6 +29,29 @@ def migrate(url: str) -> str:
     Raises:
         StorageError: the database does not answer, or the user may not create tables.
     """
+    with _connection(url) as connection:
+        connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_KEY})")
+        connection.commit()
+        command.upgrade(_config(connection), "head")
+        connection.commit()
+    return HEAD
+
+
+def pending(url: str) -> list[str]:
+    """The revisions that `migrate` would run, in order; changes nothing.
+
+    Raises:
+        StorageError: the database does not answer, or is of a release that is newer than this.
+    """
+    with _connection(url) as connection:
+        current = MigrationContext.configure(connection).get_current_revision()
+        scripts = ScriptDirectory.from_config(_config(connection))
+        found = scripts.iterate_revisions("head", current or "base")
+        return [script.revision for script in found][::-1]
+
+
+@contextmanager
+def _connection(url: str) -> Iterator[AlchemyConnection]:
     engine = sqlalchemy.create_engine(
         "postgresql+psycopg://",
         poolclass=NullPool,
@@ -31,21 +59,17 @@ def migrate(url: str) -> str:
     )
     try:
         with engine.connect() as connection:
-            connection.exec_driver_sql(f"SELECT pg_advisory_lock({_LOCK_KEY})")
-            connection.commit()
-            _upgrade(connection)
-    except (sqlalchemy.exc.DBAPIError, psycopg.Error) as exc:
+            yield connection
+    except (sqlalchemy.exc.DBAPIError, psycopg.Error, CommandError) as exc:
         cause = str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
         raise StorageError(f"cannot migrate {redacted(url)}: {cause}") from exc
-    return HEAD
 
 
-def _upgrade(connection: AlchemyConnection) -> None:
+def _config(connection: AlchemyConnection) -> Config:
     config = Config()
     config.set_main_option("script_location", str(files("storage").joinpath("migrations")))
     config.attributes["connection"] = connection
-    command.upgrade(config, "head")
-    connection.commit()
+    return config
 
 
 def _migration_sql(name: str) -> str:

@@ -212,43 +212,6 @@ def change(
     raise TicketChangedError(f"ticket {ticket_no} keeps changing: read it again and try once more")
 
 
-def reorder(  # noqa: PLR0913, PLR0917 - what, to which kind, who, why and when
-    conn: Connection, ticket_no: int, new_kind: OrderKind, who: str, why: str, now: datetime
-) -> int:
-    """Make a ticket void and open a linked one of another order kind; return its number.
-
-    Evidence, findings and held singles follow; `known_at` stays, so no deadline is won.
-
-    Raises:
-        TicketNotFoundError, TicketChangedError, ActionRefusedError: as `change`.
-    """
-    return _replaced(conn, ticket_no, Request(Action.REORDER, who, why, new_kind=new_kind), now)
-
-
-def confirm_urgent(conn: Connection, ticket_no: int, who: str, now: datetime, why: str = "") -> int:
-    """Answer yes to the proposal of `akut AU`, by name and once; return the new ticket.
-
-    Raises:
-        TicketNotFoundError, TicketChangedError, ActionRefusedError: as `change`.
-    """
-    return _replaced(conn, ticket_no, Request(Action.CONFIRM_URGENT, who, why), now)
-
-
-def decline_urgent(conn: Connection, ticket_no: int, who: str, why: str, now: datetime) -> None:
-    """Answer no to the proposal of `akut AU`, by name and once.
-
-    Raises:
-        TicketNotFoundError, TicketChangedError, ActionRefusedError: as `change`.
-    """
-    change(conn, ticket_no, Request(Action.DECLINE_URGENT, who, why), now)
-
-
-def _replaced(conn: Connection, ticket_no: int, request: Request, now: datetime) -> int:
-    new_no = change(conn, ticket_no, request, now).replaced_by_no
-    assert new_no is not None, "the action asks for another kind"
-    return new_no
-
-
 def _found(conn: Connection, ticket_no: int) -> TicketRow:
     ticket = find(conn, ticket_no)
     if ticket is None:
@@ -410,28 +373,6 @@ def repeats(
     values = {"devices": [no for no, _ in wanted], "causes": [cause for _, cause in wanted]}
     rows = conn.execute(_SQL["repeats"], {**values, "at": now, "within": within})
     return {TicketKey(device_no, cause): ticket_no for device_no, cause, ticket_no in rows}
-
-
-@dataclass(frozen=True, slots=True)
-class FirstTimeFix:
-    """How many repairs held. `share` is None when there were none."""
-
-    solved_n: int
-    repeated_n: int
-
-    @property
-    def share(self) -> float | None:
-        return 1 - self.repeated_n / self.solved_n if self.solved_n else None
-
-
-def first_time_fix(
-    conn: Connection, tenant: str, from_at: datetime, until_at: datetime
-) -> FirstTimeFix:
-    """Tickets first solved in a half-open time, and those of them that came back."""
-    values = {"tenant": tenant, "from_at": from_at, "until_at": until_at}
-    row = conn.execute(_SQL["first_time_fix"], values).fetchone()
-    assert row is not None, "an aggregate has a row"
-    return FirstTimeFix(*row)
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,14 +26,14 @@ def devices_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLResponse:
     after = cursors.decode("devices", say.query.get("cursor"), cursors.read_text) or ""
     with rooms.read(errand) as conn:
         rows = reading.devices(conn, after, DEVICE_ROWS + 1, search)
-    log_shown(rooms, errand, [row.id for row in rows[:DEVICE_ROWS]])
-    more = len(rows) > DEVICE_ROWS
+    shown, following = cursors.cut("devices", rows, DEVICE_ROWS, "id")
+    log_shown(rooms, errand, [row.id for row in shown])
     return page(
         "devices.html",
         say,
-        devices=rows[:DEVICE_ROWS],
+        devices=shown,
         search=search or "",
-        next_cursor=cursors.encode("devices", (rows[DEVICE_ROWS - 1].id,)) if more else None,
+        next_cursor=following,
         after=after,
         may_add=shipped_policy()["first_run_page"].allows(errand.caller.role),
     )

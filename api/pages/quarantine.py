@@ -47,12 +47,11 @@ def quarantine_page(rooms: InRooms, errand: InErrand, say: Voice) -> HTMLRespons
     before = cursors.decode("quarantine", say.query.get("cursor"), cursors.read_number)
     with rooms.read(errand) as conn:
         rows = _found(conn, wanted, before)
-    more = len(rows) > ROWS
-    following = cursors.encode("quarantine", (rows[ROWS - 1].quarantine_no,)) if more else None
+    shown, following = cursors.cut("quarantine", rows, ROWS, "quarantine_no")
     return page(
         "quarantine.html",
         say,
-        rows=[quarantined_out(row, errand.caller) for row in rows[:ROWS]],
+        rows=[quarantined_out(row, errand.caller) for row in shown],
         wanted=wanted,
         reasons=list(Reason),
         next_cursor=following,

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
-from fjarrkoll.commands.ticket import DryRun, in_transaction
-from fjarrkoll.console import AsJson, fail, show
+from fjarrkoll.commands.ticket import in_transaction
+from fjarrkoll.console import AsJson, DryRun, fail, show
 from fjarrkoll.operators import ROLE
 
 if TYPE_CHECKING:

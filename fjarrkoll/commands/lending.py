@@ -10,8 +10,8 @@ from zoneinfo import ZoneInfo
 
 import typer
 
-from fjarrkoll.commands.ticket import DryRun, Who, in_transaction, spoken, word_in
-from fjarrkoll.console import AsJson, fail, show
+from fjarrkoll.commands.ticket import Who, in_transaction, spoken, word_in
+from fjarrkoll.console import AsJson, DryRun, fail, show
 from fjarrkoll.operators import logged
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from typing import IO, TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
 
-from fjarrkoll.commands.ticket import DryRun, Who, Why, in_transaction, spoken
-from fjarrkoll.console import AsJson, begin, fail, show
+from fjarrkoll.commands.ticket import Who, Why, in_transaction, spoken
+from fjarrkoll.console import AsJson, DryRun, begin, fail, show
 from fjarrkoll.operators import Deed, note
 
 if TYPE_CHECKING:

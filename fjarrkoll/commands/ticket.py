@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from fjarrkoll.console import AsJson, begin, fail, show
+from fjarrkoll.console import AsJson, DryRun, begin, fail, show
 from fjarrkoll.operators import logged
 from fleet.ticket_actions import (
     ACTION_LABELS,
@@ -38,7 +38,6 @@ app = typer.Typer(no_args_is_help=True, help="Tickets: read them, and work them 
 Number = Annotated[int, typer.Argument(min=1, help="The ticket's number.")]
 Who = Annotated[str, typer.Option("--who", help="The name of the person who does it.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, in your own words.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Check, and change nothing.")]
 InLang = Annotated[str, typer.Option("--lang", help="sv or en, for titles and words.")]
 
 Word = TypeVar("Word", bound=StrEnum)

@@ -146,27 +146,6 @@ CROSS JOIN LATERAL (
     LIMIT 1
 ) AS repaired;
 
--- name: first_time_fix
--- Tickets of a tenant first solved in a half-open time, and how many of them came back: on the
--- ticket itself before it was finished, or as a repeat repair.
-SELECT count(*), count(*) FILTER (WHERE came_back) FROM (
-    SELECT
-        EXISTS (SELECT FROM ticket_event AS e WHERE e.ticket_no = k.ticket_no
-            AND e.kind IN ('recurred', 'reopened') AND e.detail ->> 'from' = 'solved')
-        OR EXISTS (SELECT FROM ticket AS r WHERE r.device_no = k.device_no
-            AND r.repeats_no = k.ticket_no AND r.state <> 'void'
-            AND r.outcome IS DISTINCT FROM 'user_error') AS came_back
-    FROM ticket AS k
-    JOIN tenant AS t USING (tenant_no)
-    CROSS JOIN LATERAL (
-        SELECT min(e.at) AS at FROM ticket_event AS e
-        WHERE e.ticket_no = k.ticket_no AND e.kind = 'solved'
-    ) AS solved
-    WHERE t.id = %(tenant)s::text AND k.state_at >= %(from_at)s::timestamptz
-        AND solved.at >= %(from_at)s::timestamptz AND solved.at < %(until_at)s::timestamptz
-        AND k.outcome IS DISTINCT FROM 'user_error' AND k.state <> 'void'
-) AS fixed;
-
 -- name: similar_cases
 -- What became of tickets with the same cause on devices of the same class and tenant: the same
 -- model first, then the newest.

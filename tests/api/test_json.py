@@ -77,7 +77,8 @@ def test_lists_hold_everything_that_was_seeded(client, fleet):
 def test_open_tickets_come_worst_and_oldest_first(client):
     rows = walked(client, "/api/v1/tickets?sort=severity", 10)
     ranks = ["critical", "major", "minor", "info"]
-    order = [(ranks.index(row["severity"]), row["known_at"]) for row in rows]
+    known = [datetime.fromisoformat(row["known_at"]) for row in rows]
+    order = [(ranks.index(row["severity"]), at) for row, at in zip(rows, known, strict=True)]
     assert order == sorted(order)
     assert all(row["state"] not in ("verified", "closed", "void") for row in rows)
 

@@ -144,14 +144,20 @@ def test_devices_are_registered_shown_and_revoked(plain):
     url = plain.create_database("cli")
     try:
         setting = {"FJARRKOLL_DATABASE_URL": url}
-        assert _run("db", "migrate", **setting).returncode == 0
+        migrate = ("db", "migrate", "--json")
+        for arguments, steps in ((("--dry-run",), True), ((), True), (("--dry-run",), False)):
+            told = json.loads(_run(*migrate, *arguments, **setting).stdout)
+            assert bool(told["steps"]) is steps
         add = ("device", "add", "wc-1", "--tenant", "vgr", "--model", "permobil-m3", "--json")
         assert json.loads(_run(*add, "--dry-run", **setting).stdout)["dry_run"] is True
         assert _run("device", "show", "wc-1", **setting).returncode == 1
         topic = json.loads(_run(*add, **setting).stdout)["topic"]
         assert topic == up_topic("vgr", "wc-1", UpChannel.BULK)
         assert _run(*add, **setting).returncode == 1
-        assert _run("device", "status", "wc-1", "revoked", **setting).returncode == 0
+        revoke = ("device", "status", "wc-1", "revoked", "--json")
+        assert json.loads(_run(*revoke, "--dry-run", **setting).stdout)["dry_run"] is True
+        assert '"active"' in _run("device", "show", "wc-1", "--json", **setting).stdout
+        assert _run(*revoke, **setting).returncode == 0
         shown = json.loads(_run("device", "show", "wc-1", "--json", **setting).stdout)
         assert (shown["status"], shown["tenant"]) == ("revoked", "vgr")
         bad = _run("device", "add", "a/b", "--tenant", "t", "--model", "permobil-m3", **setting)

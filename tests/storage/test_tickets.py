@@ -23,6 +23,7 @@ pytest.importorskip("storage.deadlines", reason="tickets call the clocks, which 
 
 from fleet.access.scopes import Reach, Scope
 from fleet.drafts import Draft
+from fleet.figures import Span, figures
 from fleet.rules.findings import Both
 from fleet.sla.policies import load_policies
 from fleet.ticket_actions import Action, ActionRefusedError, Outcome, Request
@@ -32,6 +33,7 @@ from fleet.words import Component, Fixer, Severity, Usability
 from storage.connection import connect
 from storage.deadlines import PauseRefusedError, clocks_of, open_clocks
 from storage.diagnosis import ROLE, lock_devices
+from storage.figures import ticket_facts
 from storage.findings import Subject
 from storage.raising import LostRaceError, NewTicket, insert_tickets
 from storage.scope import enter
@@ -40,13 +42,9 @@ from storage.tickets import (
     TicketChangedError,
     TicketNotFoundError,
     change,
-    confirm_urgent,
-    decline_urgent,
     find,
-    first_time_fix,
     history,
     listed,
-    reorder,
     repeat_of,
     repeats,
     rule_record,
@@ -117,6 +115,19 @@ def waiting_word(conn, ticket_no) -> str:
     row = conn.execute("SELECT policy_id FROM ticket WHERE ticket_no = %s", [ticket_no]).fetchone()
     policies = [policy for policy in load_policies() if row[0] in (None, policy.id)]
     return next(pause.reason for policy in policies for pause in policy.pauses)
+
+
+def reorder(conn, ticket_no, new_kind, who, why, now):
+    asked = Request(Action.REORDER, who, why, new_kind=new_kind)
+    return change(conn, ticket_no, asked, now).replaced_by_no
+
+
+def confirm_urgent(conn, ticket_no, who, now):
+    return change(conn, ticket_no, Request(Action.CONFIRM_URGENT, who), now).replaced_by_no
+
+
+def decline_urgent(conn, ticket_no, who, why, now):
+    change(conn, ticket_no, Request(Action.DECLINE_URGENT, who, why), now)
 
 
 def do(conn, ticket_no, action, minute=1.0, *, seen=None, who="Anna", **told):
@@ -603,33 +614,41 @@ def test_the_newest_of_many_repairs_is_the_repeated_one(conn):
     assert repeats(conn, [], NOON) == {}
 
 
-def test_first_time_fix_counts_what_came_back(conn):
+def held(conn, tenant, day=0):
+    """Of the tickets first solved on a day: how many were repairs, and how many of them held."""
+    enter(conn, Scope(tenant, Reach.TENANT))
+    low = NOON + day * DAY
+    facts = ticket_facts(conn, low, low + DAY)
+    share = figures(facts, Span(low, low + DAY, NOON + 9 * DAY)).held
+    return share.n, share.hit_n
+
+
+def test_the_figures_count_what_came_back(conn):
     add_device(conn, "other-1", "m3", "r2")
     work_through(conn, add_ticket(conn, "other-1"))
-    held, reopened, repeated = (add_ticket(conn, cause=c) for c in ("bus", "motor", "battery"))
+    fixed, reopened, repeated = (add_ticket(conn, cause=c) for c in ("bus", "motor", "battery"))
     user = add_ticket(conn, cause="joystick")
-    for ticket_no in (held, repeated):
+    for ticket_no in (fixed, repeated):
         work_through(conn, ticket_no)
     work_through(conn, user, Outcome.USER_ERROR)
     do(conn, reopened, Action.SOLVE, outcome=Outcome.REAL_FAULT)
     do(conn, reopened, Action.REOPEN, 2, why="samma fel")
     do(conn, reopened, Action.SOLVE, 3, outcome=Outcome.REAL_FAULT)
     add_ticket(conn, cause="battery", at=NOON + DAY, repeats_no=repeated)
-    fixed = first_time_fix(conn, "r1", NOON, NOON + DAY)
-    assert (fixed.solved_n, fixed.repeated_n, fixed.share) == (3, 2, pytest.approx(1 / 3))
-    assert first_time_fix(conn, "r1", NOON + DAY, NOON + 2 * DAY).share is None
-    assert first_time_fix(conn, "r2", NOON, NOON + DAY).share == 1
+    assert held(conn, "r1") == (3, 1)
+    assert held(conn, "r1", day=1) == (0, 0)
+    assert held(conn, "r2") == (1, 1)
 
 
 def test_a_repeat_that_was_a_mistake_does_not_count(conn):
     repaired = add_ticket(conn)
     work_through(conn, repaired)
     again = add_ticket(conn, at=NOON + DAY, repeats_no=repaired)
-    assert first_time_fix(conn, "r1", NOON, NOON + DAY).repeated_n == 1
+    assert held(conn, "r1") == (1, 0)
     new_no = reorder(conn, again, OrderKind.SUPPORT, "Anna", "fel kö", NOON)
-    assert first_time_fix(conn, "r1", NOON, NOON + DAY).repeated_n == 1, "it goes on as another"
+    assert held(conn, "r1") == (1, 0), "it goes on as another"
     do(conn, new_no, Action.VOID, reason="false_alarm")
-    assert first_time_fix(conn, "r1", NOON, NOON + DAY).repeated_n == 0
+    assert held(conn, "r1") == (1, 1)
 
 
 def test_similar_cases_are_of_the_same_cause_class_and_tenant(conn):

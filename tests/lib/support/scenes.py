@@ -48,7 +48,7 @@ from storage.findings import (
 )
 from storage.lending import BasicNeed, current_needs, start_loan
 from storage.raising import NewTicket, TicketEvent
-from storage.tickets import change, confirm_urgent
+from storage.tickets import change
 
 CHAIR, APAP, SILENT = "fk-20417", "fk-31102", "fk-20555"
 Admin = psycopg.Connection[tuple[Any, ...]]
@@ -211,7 +211,10 @@ class Scenes:
         old = rows[0][0]
         at = self.now - timedelta(minutes=50)
         self.named["replaced"] = old
-        self.named["urgent"] = confirm_urgent(self.conn, old, "Anna Ek", at, "ringt användaren")
+        confirmed = Request(Action.CONFIRM_URGENT, "Anna Ek", "ringt användaren")
+        new_no = change(self.conn, old, confirmed, at).replaced_by_no
+        assert new_no is not None
+        self.named["urgent"] = new_no
 
     def missed(self) -> None:
         """A ticket that nobody took in time: a notice was drafted, then the breach recorded."""
