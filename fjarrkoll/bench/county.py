@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -72,6 +73,7 @@ def fill(place: Stage, settings: CountySettings, say: Say) -> dict[str, Any]:
     say(f"{rows:,} samples by COPY in {took['samples_s']} s")
     began = time.perf_counter()
     _summaries(place)
+    _settled(place)
     took["summaries_s"] = round(time.perf_counter() - began, 1)
     say(f"rollups, latest values and statistics in {took['summaries_s']} s")
     return {"samples": rows, **took}
@@ -165,6 +167,14 @@ def _summaries(place: Stage) -> None:
     with psycopg.connect(place.database_url, autocommit=True) as conn:
         for statement in _SUMMARIES:
             conn.execute(statement)
+
+
+def _settled(place: Stage) -> None:
+    """Wait until all of it is on disk: a county does not load its past beside its work."""
+    if place.has_own_database:
+        with psycopg.connect(place.database_url, autocommit=True) as conn:
+            conn.execute("CHECKPOINT")
+        os.sync()
 
 
 _DEVICES: Final = (
