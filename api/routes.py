@@ -1,17 +1,18 @@
 """Routes as this API has them: each function also writes its answer, and the large ones take turns.
 
 FastAPI hands what a function returns to a second thread, to check it, and to the event loop, to
-write it. The types are checked before anything runs here, so a function's own thread writes.
+write it. What is just of the declared type needs no check, and is written where it was made.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property, wraps
-from inspect import iscoroutinefunction, signature
-from typing import Any, Final
+from inspect import iscoroutinefunction
+from typing import Any, Final, get_type_hints
 
 from fastapi import APIRouter, Depends, Response
+from fastapi.datastructures import DefaultPlaceholder
 from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.routing import BaseRoute, Match
@@ -28,8 +29,9 @@ class Route(APIRoute):
     def __init__(self, path: str, endpoint: Callable[..., Any], **more: Any) -> None:
         if more.get("operation_id") in TAKING_TURNS:
             more["dependencies"] = [*(more.get("dependencies") or ()), Depends(in_turn)]
-        kind = more.get("response_class")
-        super().__init__(path, _writing(endpoint, more.get("status_code"), kind), **more)
+        if isinstance(more.get("response_model"), DefaultPlaceholder):
+            endpoint = _writing(endpoint, more.get("status_code"), more.get("response_class"))
+        super().__init__(path, endpoint, **more)
 
 
 class Router(APIRouter):
@@ -62,16 +64,18 @@ def endpoints(routes: Iterable[BaseRoute]) -> Iterator[BaseRoute]:
 def _writing(endpoint: Callable[..., Any], status: int | None, kind: Any) -> Callable[..., Any]:
     """`endpoint`, which itself writes what it gave: a model, or what its `kind` of answer takes.
 
-    Those that set headers by FastAPI's own `Response` are left to FastAPI, which adds them.
+    Left to FastAPI is a model of another type than the declared one, of which it tells only what
+    that has, and whatever sets headers by FastAPI's own `Response`, since it adds them.
     """
-    asked_for = {parameter.annotation for parameter in signature(endpoint).parameters.values()}
-    if iscoroutinefunction(endpoint) or asked_for & {Response, "Response"}:
+    types = get_type_hints(endpoint)
+    declared = types.pop("return", None)
+    if iscoroutinefunction(endpoint) or Response in types.values():
         return endpoint
 
     @wraps(endpoint)
     def written(*args: Any, **values: Any) -> Any:
         answer = endpoint(*args, **values)
-        if isinstance(answer, BaseModel):
+        if isinstance(answer, BaseModel) and type(answer) is declared:
             return Response(answer.model_dump_json(by_alias=True), status or 200, media_type=_JSON)
         if isinstance(answer, dict) and isinstance(kind, type):
             return kind(answer, status or 200)
