@@ -65,7 +65,7 @@ def _clock_out(
     row: ClockRow, account: Account | None, standing: Mapping[str, Due]
 ) -> ClockAccountOut:
     due = standing.get(str(row.clock))
-    is_paused = due is not None and due.standing == "paused"
+    is_paused = due is not None and due.is_paused
     return ClockAccountOut.model_validate(
         {
             "clock": str(row.clock),

@@ -36,7 +36,7 @@ HEADERS: Final = {
 }
 NO_STORE: Final = "no-store"
 HOSTS_MAX: Final = 100
-"""Names of this server that are looked at once; others' names are looked at again."""
+"""Values of `Host` whose verdict is remembered: nearly all requests say the same one."""
 
 Answer = Callable[[Request, ProblemError], Response]
 

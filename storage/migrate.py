@@ -13,6 +13,7 @@ from alembic import command, op
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from alembic.script.revision import RevisionError
 from alembic.util import CommandError
 from sqlalchemy.engine import Connection as AlchemyConnection
 from sqlalchemy.pool import NullPool
@@ -60,7 +61,12 @@ def _connection(url: str) -> Iterator[AlchemyConnection]:
     try:
         with engine.connect() as connection:
             yield connection
-    except (sqlalchemy.exc.DBAPIError, psycopg.Error, CommandError) as exc:
+    except (CommandError, RevisionError) as exc:
+        raise StorageError(
+            f"cannot migrate {redacted(url)}: its schema is not of this release or an earlier one"
+            f" ({exc}). Use the release that made it, or a newer one."
+        ) from exc
+    except (sqlalchemy.exc.DBAPIError, psycopg.Error) as exc:
         cause = str(getattr(exc, "orig", None) or exc).strip().splitlines()[0]
         raise StorageError(f"cannot migrate {redacted(url)}: {cause}") from exc
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import typing
 
+import psycopg
 import pytest
 import typer
 
@@ -138,6 +139,21 @@ def test_a_small_benchmark_gives_every_number():
     assert result["drain"]["app_acks"] >= 500
     for name in ("records_per_s", "samples_per_s", "bare_client_records_per_s"):
         assert result["drain"][name] > 0, name
+
+
+def test_a_schema_of_a_newer_release_is_left_alone(plain):
+    url = plain.create_migrated("newer")
+    try:
+        with psycopg.connect(url) as conn:
+            conn.execute("UPDATE alembic_version SET version_num = '9999'")
+        for more in ((), ("--dry-run",)):
+            done = _run("db", "migrate", *more, FJARRKOLL_DATABASE_URL=url)
+            assert done.returncode == 3, done.stderr
+            assert "9999" in done.stderr
+            assert "Use the release that made it" in done.stderr
+            assert "Traceback" not in done.stderr
+    finally:
+        plain.drop_database("newer")
 
 
 def test_devices_are_registered_shown_and_revoked(plain):
